@@ -1,0 +1,1 @@
+"""The embedding-cache service: content-hashed vectors, layered by identity."""

@@ -1,0 +1,1 @@
+"""The sandbox service: each agent in a hardened container of its own."""

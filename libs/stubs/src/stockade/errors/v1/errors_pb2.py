@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fstockade/errors/v1/errors.proto\x12\x12stockade.errors.v1*\xc3\x03\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16REASON_INVALID_REQUEST\x10\x01\x12\x1d\n\x19REASON_CALLER_NOT_ALLOWED\x10\x02\x12\x1b\n\x17REASON_IDENTITY_MISSING\x10\x03\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x10\x04\x12\x19\n\x15REASON_NOT_SERVED_YET\x10\x05\x12\x13\n\x0fREASON_INTERNAL\x10\x06\x12\x1d\n\x19REASON_PAGE_TOKEN_INVALID\x10\x07\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x08\x12\x1c\n\x18REASON_REQUEST_ID_REUSED\x10\t\x12\x13\n\x0fREASON_DRAINING\x10\n\x12!\n\x1dREASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\x17\n\x12REASON_DOOR_EXISTS\x10\xfa\x01\x12\x1a\n\x15REASON_DOOR_NOT_FOUND\x10\xfb\x01\x12\x18\n\x13REASON_DOOR_REFUSED\x10\xfc\x01\x12\x1c\n\x17REASON_GATE_UNAVAILABLE\x10\xfd\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fstockade/errors/v1/errors.proto\x12\x12stockade.errors.v1*\xc9\x05\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16REASON_INVALID_REQUEST\x10\x01\x12\x1d\n\x19REASON_CALLER_NOT_ALLOWED\x10\x02\x12\x1b\n\x17REASON_IDENTITY_MISSING\x10\x03\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x10\x04\x12\x19\n\x15REASON_NOT_SERVED_YET\x10\x05\x12\x13\n\x0fREASON_INTERNAL\x10\x06\x12\x1d\n\x19REASON_PAGE_TOKEN_INVALID\x10\x07\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x08\x12\x1c\n\x18REASON_REQUEST_ID_REUSED\x10\t\x12\x13\n\x0fREASON_DRAINING\x10\n\x12!\n\x1dREASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\x17\n\x12REASON_DOOR_EXISTS\x10\xfa\x01\x12\x1a\n\x15REASON_DOOR_NOT_FOUND\x10\xfb\x01\x12\x18\n\x13REASON_DOOR_REFUSED\x10\xfc\x01\x12\x1c\n\x17REASON_GATE_UNAVAILABLE\x10\xfd\x01\x12\x1d\n\x18REASON_LAYER_NOT_ALLOWED\x10\xac\x02\x12\x1a\n\x15REASON_LAYER_REQUIRED\x10\xad\x02\x12\x19\n\x14REASON_LAYER_UNKNOWN\x10\xae\x02\x12\x1a\n\x15REASON_KEYS_MALFORMED\x10\xaf\x02\x12\x19\n\x14REASON_ROWS_MISMATCH\x10\xb0\x02\x12\x1a\n\x15REASON_VECTOR_INVALID\x10\xb1\x02\x12\x1b\n\x16REASON_BATCH_TOO_LARGE\x10\xb2\x02\x12\x1f\n\x1aREASON_PUBLISH_NOT_ALLOWED\x10\xb3\x02\x12\x1d\n\x18REASON_STORE_UNAVAILABLE\x10\xb4\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stockade.errors.v1.errors_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=56
-  _globals['_REASON']._serialized_end=507
+  _globals['_REASON']._serialized_end=769
 # @@protoc_insertion_point(module_scope)

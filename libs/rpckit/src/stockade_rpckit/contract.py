@@ -1,0 +1,68 @@
+"""What the contract says of each RPC: who may call it and how a call is recorded.
+
+Read from the descriptors of the generated stubs, so that the options in the .proto files are the only place where it
+is written down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from google.protobuf import descriptor_pool
+from stockade.options.v1 import options_pb2
+
+OPERATOR = options_pb2.CALLER_OPERATOR
+AUDITOR = options_pb2.CALLER_AUDITOR
+AGENT = options_pb2.CALLER_AGENT
+SERVICE = options_pb2.CALLER_SERVICE
+ANYONE = options_pb2.CALLER_ANYONE
+
+INTENT = options_pb2.RECORDING_INTENT
+AFTER = options_pb2.RECORDING_AFTER
+FOLDED = options_pb2.RECORDING_FOLDED
+NONE = options_pb2.RECORDING_NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC as the contract has it. `callers` are values of `Caller`, `recording` one of `Recording`."""
+
+    path: str
+    callers: frozenset[int]
+    recording: int
+
+    @property
+    def name(self) -> str:
+        """The RPC's own name, without package and service."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def unary_name(self) -> str:
+        """`package.Service/Method`, the form that telemetry uses."""
+        return self.path.lstrip("/")
+
+
+FOREIGN: Mapping[str, tuple[frozenset[int], int]] = {
+    "grpc.health.v1.Health": (frozenset({ANYONE}), NONE),
+    "grpc.reflection.v1alpha.ServerReflection": (frozenset({ANYONE}), NONE),
+    "grpc.reflection.v1.ServerReflection": (frozenset({ANYONE}), NONE),
+    # The copy of the record that every part of the stack sends; an agent may not write spans of others.
+    "opentelemetry.proto.collector.trace.v1.TraceService": (frozenset({SERVICE, OPERATOR}), NONE),
+}
+"""Services of others that we serve, and what our options would say of them."""
+
+
+@cache
+def method(path: str) -> Method:
+    """The contract of "/package.Service/Method". Raises KeyError for one that is in no contract we know."""
+    service, _, name = path.lstrip("/").partition("/")
+    if service in FOREIGN:
+        callers, recording = FOREIGN[service]
+        return Method(path, callers, recording)
+    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    options = descriptor.GetOptions()
+    return Method(
+        path,
+        frozenset(options.Extensions[options_pb2.callers]),
+        int(options.Extensions[options_pb2.recording]),
+    )

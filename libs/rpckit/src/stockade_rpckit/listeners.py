@@ -1,0 +1,64 @@
+"""Where a service listens: one Unix socket per kind of principal, in a directory that only that kind can enter.
+
+run_dir/operators/<person>/sandbox.sock     an operator, by name
+run_dir/auditors/<person>/sandbox.sock      an auditor, by name
+run_dir/services/sandbox.sock               another service
+run_dir/gate/sandbox.sock                   agents, as the gate's doors name them
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stockade_rpckit import identity
+from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind
+from stockade_rpckit.settings import refuse
+
+SOCKET_PATH_BYTES = 107
+"""unix(7): sun_path is 108 bytes with its closing NUL."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket and how it proves who calls."""
+
+    path: Path
+    authenticate: Authenticate
+
+    def claim(self) -> None:
+        """Make the path free to bind, or end the process with one line that says why it is not."""
+        if len(os.fsencode(self.path)) > SOCKET_PATH_BYTES:
+            refuse(
+                f"{self.path} is longer than the {SOCKET_PATH_BYTES} bytes of a socket's path; choose a shorter run_dir"
+            )
+        if _answers(self.path):
+            refuse(f"{self.path} is already served by another process; stop it, or choose another run_dir")
+        self.path.unlink(missing_ok=True)
+
+    def open_to_directory(self) -> None:
+        """Let whoever can enter the directory connect: its mode is the gate, not the socket's."""
+        self.path.chmod(0o666)
+
+
+def listeners(run_dir: Path, short_name: str) -> Iterator[Listener]:
+    """The listeners of a service, by the directories that exist under `run_dir`."""
+    name = f"{short_name}.sock"
+    for kind in (PrincipalKind.OPERATOR, PrincipalKind.AUDITOR):
+        for directory in sorted(run_dir.glob(f"{kind}s/*/")):
+            yield Listener(directory / name, identity.always(Principal(kind, directory.name)))
+    if (run_dir / "services").is_dir():
+        # Which service calls is not told apart: they share one trust.
+        yield Listener(run_dir / "services" / name, identity.always(Principal(PrincipalKind.SERVICE, "stockade")))
+    if (run_dir / "gate").is_dir():
+        yield Listener(run_dir / "gate" / name, identity.from_gate)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,188 @@
+"""The audit record of a call: opened and closed by the interceptor, filled by the handler.
+
+What is written, and when, follows the RPC's `recording` option:
+
+INTENT  an entry is durable before the handler runs, another closes it
+AFTER   an entry is durable before the answer
+FOLDED  calls are counted, one entry a second for each principal, method and status
+NONE    nothing
+
+A call that is refused before its handler runs is folded whatever its option says, so that nobody can fill the record
+by knocking at the wrong door.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from google.protobuf.message import Message
+from stockade_audit import Action, Entry, Journal, new_entry_id
+
+from stockade_rpckit import contract
+from stockade_rpckit.contract import Method
+from stockade_rpckit.identity import Principal, PrincipalKind
+
+Describe = Callable[[Any], Mapping[str, Any]]
+"""From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
+
+FOLD_SECONDS = 1.0
+UNAUTHENTICATED = "unauthenticated"
+
+_GUESSED = {
+    "sandbox": "sandbox",
+    "agent": "agent",
+    "agent_type": "agent_type",
+    "name": "resource",
+    "parent": "resource",
+}
+_current: ContextVar["Record"] = ContextVar("stockade_record")
+
+
+def current_record() -> "Record":
+    """The record of the call being served. Raises LookupError outside one."""
+    return _current.get()
+
+
+class Record:
+    """The fields of one call's entry so far. `entry_id` is the id that its (closing) entry will carry."""
+
+    __slots__ = ("entry_id", "fields", "intent_id", "skipped", "started_ns")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.entry_id = new_entry_id()
+        self.intent_id = ""
+        self.skipped = False
+        self.started_ns = time.monotonic_ns()
+
+    def set(self, *, metadata: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        """Fill fields of `stockade_audit.Entry`; `metadata` is merged into what is there."""
+        self.fields |= fields
+        if metadata:
+            self.fields["metadata"] = {**self.fields.get("metadata", {}), **metadata}
+
+    def skip(self) -> None:
+        """The handler has appended entries of its own: write none for this call."""
+        self.skipped = True
+
+    def entry(self, **fields: Any) -> Entry:
+        """The entry as it stands, with `fields` on top."""
+        return Entry(**{**self.fields, **fields})
+
+
+class Recorder:
+    """Writes the records of one service's calls to its journal."""
+
+    def __init__(self, service: str, journal: Journal, describe: Mapping[str, Describe]) -> None:
+        """`describe` maps an RPC's name to the function that reads entry fields from its request."""
+        self._service = service
+        self._journal = journal
+        self._describe = describe
+        self._folds: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def open(self, method: Method, principal: Principal, trace_id: str, span_id: str) -> Record:
+        """Begin the record of a call and make it the current one; nothing is written yet."""
+        record = Record(
+            {
+                "service": self._service,
+                "method": method.unary_name,
+                "principal_kind": str(principal.kind),
+                "principal": principal.name,
+                "trace_id": trace_id,
+                "span_id": span_id,
+                **_agent_fields(principal),
+            }
+        )
+        _current.set(record)
+        return record
+
+    async def begin(self, method: Method, record: Record, request: Message | None) -> None:
+        """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable."""
+        if request is not None:
+            described = self._describe.get(method.name, _guess)(request)
+            for field, value in described.items():
+                # An agent's own identity stands, whatever its request says.
+                if value and (field == "metadata" or not record.fields.get(field)):
+                    record.fields[field] = value
+        if method.recording == contract.INTENT:
+            record.intent_id = new_entry_id()
+            await self._journal.append(record.entry(id=record.intent_id, action=Action.INTENT))
+
+    async def close(self, method: Method, record: Record, status: str, reason: str = "") -> None:
+        """Write what the call came to, as the RPC's option says. Raises RecordUnavailable."""
+        if method.recording == contract.NONE or record.skipped:
+            return
+        if method.recording == contract.FOLDED:
+            self.fold(record, status, reason)
+            return
+        outcome: dict[str, Any] = {"id": record.entry_id, "status": status, "intent_id": record.intent_id}
+        outcome["duration_us"] = (time.monotonic_ns() - record.started_ns) // 1000
+        if reason:
+            outcome["reason"] = reason
+        outcome["action"] = record.fields.get("action") or (Action.OUTCOME if record.intent_id else Action.CALLED)
+        await self._journal.append(record.entry(**outcome))
+
+    def fold(self, record: Record, status: str, reason: str) -> None:
+        """Count a call into the entry that `flush_folds` writes for its principal, method, status and reason."""
+        fields = record.fields
+        key = (
+            fields["principal_kind"],
+            fields["principal"],
+            fields.get("sandbox"),
+            fields["method"],
+            status,
+            reason,
+        )
+        fold = self._folds.get(key)
+        if fold is None:
+            folded = {k: fields[k] for k in _FOLDED_FIELDS if k in fields}
+            self._folds[key] = {
+                **folded,
+                "status": status,
+                "reason": reason,
+                "count": 1,
+                "since_ns": time.time_ns(),
+            }
+        else:
+            fold["count"] += 1
+
+    async def flush_folds(self) -> None:
+        """Write one entry for each kind of call counted since the last flush; keep the counts when it fails."""
+        folds, self._folds = self._folds, {}
+        for fold in folds.values():
+            count, since_ns = fold.pop("count"), fold.pop("since_ns")
+            await self._journal.append(
+                Entry(**fold, action=Action.FOLDED, metadata={"count": count, "since_ns": since_ns})
+            )
+
+    async def run_folds(self) -> None:
+        """Flush each second, for ever."""
+        while True:
+            await asyncio.sleep(FOLD_SECONDS)
+            await self.flush_folds()
+
+
+_FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")
+
+
+def unauthenticated() -> Principal:
+    """Who a call is counted under that proved no identity."""
+    return Principal(PrincipalKind.SERVICE, UNAUTHENTICATED)
+
+
+def _agent_fields(principal: Principal) -> dict[str, str]:
+    if principal.kind is not PrincipalKind.AGENT:
+        return {}
+    return {"agent": principal.name, "agent_type": principal.agent_type, "sandbox": principal.sandbox}
+
+
+def _guess(request: Message) -> Mapping[str, Any]:
+    """The fields that requests name alike: sandbox, agent, agent_type, and the resource's name or parent."""
+    fields = request.DESCRIPTOR.fields_by_name
+    return {
+        entry_field: getattr(request, field)
+        for field, entry_field in _GUESSED.items()
+        if field in fields and fields[field].cpp_type == fields[field].CPPTYPE_STRING and not fields[field].is_repeated
+    }

@@ -1,0 +1,151 @@
+"""A service's process: its listeners, health, reflection, background work, and an end that loses nothing."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+import uvloop
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from stockade_audit import Journal
+
+from stockade_rpckit import logs, tracing
+from stockade_rpckit.channel import MAX_MESSAGE_BYTES
+from stockade_rpckit.errors import FailureTable
+from stockade_rpckit.listeners import Listener, listeners
+from stockade_rpckit.logs import get_logger
+from stockade_rpckit.pipeline import Pipeline, PipelineInterceptor
+from stockade_rpckit.recording import Describe, Recorder
+from stockade_rpckit.settings import ServiceSettings, refuse
+
+log = get_logger(__name__)
+
+S = TypeVar("S", bound=ServiceSettings)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One gRPC service of a process.
+
+    `service` is its full name ("stockade.sandbox.v1.SandboxService"), `add` the generated registration function,
+    `describe` maps an RPC's name to what its request says for the audit record.
+    """
+
+    service: str
+    add: Callable[[Any, grpc.aio.Server], None]
+    handler: object
+    describe: Mapping[str, Describe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A service put together: what it serves and what runs beside.
+
+    `background` are coroutine functions that run as long as the service; one that ends or fails ends the process,
+    which its supervisor starts again. `on_drain` runs after the last call has ended and before the journal closes.
+    """
+
+    served: Sequence[Served]
+    journal: Journal
+    failures: FailureTable = field(default_factory=dict)
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    on_drain: Callable[[], Awaitable[None]] | None = None
+
+
+def run_service(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `name` is the short name: sandbox, policy, cache or audit."""
+    logs.configure(settings.log_level)
+    tracing.setup(f"stockade-{name}", [f"unix:{settings.run_dir}/services/audit.sock"])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(name, settings, wire))
+
+
+async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
+    found = list(listeners(settings.run_dir, name))
+    if not found:
+        refuse(f"{settings.run_dir} has no directory to listen in; `stockade up` prepares them")
+    for listener in found:
+        listener.claim()
+    stopping = _stop_signal()
+    wiring = await wire(settings)
+    recorder = Recorder(name, wiring.journal, _describe(wiring))
+    health = HealthServicer()
+    servers = [await _listen(listener, wiring, recorder, health) for listener in found]
+    background = [asyncio.ensure_future(work()) for work in (recorder.run_folds, *wiring.background)]
+    await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
+    log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
+    crashed = await _wait(stopping, background)
+    await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
+    await _end(wiring, recorder, background)
+    for listener in found:
+        listener.path.unlink(missing_ok=True)
+    log.info("stopped", extra={"service": name})
+    if crashed:
+        raise SystemExit(1)
+
+
+async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health: HealthServicer) -> grpc.aio.Server:
+    pipeline = Pipeline(listener.authenticate, recorder, wiring.failures)
+    server = grpc.aio.server(interceptors=[PipelineInterceptor(pipeline)], options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    for served in wiring.served:
+        served.add(served.handler, server)
+    names = [served.service for served in wiring.served] + [reflection.SERVICE_NAME, "grpc.health.v1.Health"]
+    reflection.enable_server_reflection(names, server, descriptor_pool.Default())
+    server.add_insecure_port(f"unix:{listener.path}")
+    await server.start()
+    listener.open_to_directory()
+    return server
+
+
+async def _wait(stopping: asyncio.Event, background: Sequence[asyncio.Future[None]]) -> bool:
+    """Until a signal (False), or until background work ends that should not (True)."""
+    stop = asyncio.ensure_future(stopping.wait())
+    done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
+    for work in done - {stop}:
+        log.error("background work ended", exc_info=work.exception())
+    stop.cancel()
+    return bool(done - {stop}) and not stopping.is_set()
+
+
+async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.Future[None]]) -> None:
+    for work in background:
+        work.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+    if wiring.on_drain:
+        await wiring.on_drain()
+    try:
+        await recorder.flush_folds()
+    except Exception:
+        log.exception("the last folded entries could not be written")
+    wiring.journal.close()
+    tracing.shutdown()
+
+
+async def _set_health(health: HealthServicer, wiring: Wiring, status: int) -> None:
+    for service in ("", *(served.service for served in wiring.served)):
+        await health.set(service, status)
+
+
+def _describe(wiring: Wiring) -> dict[str, Describe]:
+    return {rpc: read for served in wiring.served for rpc, read in served.describe.items()}
+
+
+def _stop_signal() -> asyncio.Event:
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, event.set)
+    return event

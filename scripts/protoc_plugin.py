@@ -22,7 +22,12 @@ def main(generator: str) -> None:
         descriptors, out = Path(scratch, "set.binpb"), Path(scratch, "out")
         out.mkdir()
         descriptors.write_bytes(FileDescriptorSet(file=request.proto_file).SerializeToString())
-        arguments = ["protoc", f"--descriptor_set_in={descriptors}", f"--{generator}_out={out}", *request.file_to_generate]
+        arguments = [
+            "protoc",
+            f"--descriptor_set_in={descriptors}",
+            f"--{generator}_out={out}",
+            *request.file_to_generate,
+        ]
         if status := protoc.main(arguments):
             sys.exit(status)
         response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)

@@ -1,0 +1,39 @@
+# Every target is one script, so that CI, people and other scripts run the same thing.
+.DEFAULT_GOAL := help
+.PHONY: help run down test test-long bench gen lint scan image setup lock
+
+help: ## Print this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+run: ## Start everything and tell the story of one agent, from a fresh clone on
+	@scripts/run
+
+down: ## Stop everything that `make run` or `stockade up` started
+	@scripts/down
+
+test: ## Lint, then run the test suite with coverage (CI runs this)
+	@scripts/test
+
+test-long: ## Run the whole suite, the slow tests included
+	@scripts/test --long
+
+bench: ## Measure: make bench AREA=main writes build/bench/main.json
+	@scripts/bench $(AREA)
+
+gen: ## Regenerate what is generated from the contract
+	@scripts/setup && scripts/gen
+
+lint: ## Check style, types, layers, the contract and that generated files are current
+	@scripts/lint
+
+scan: ## Write the bill of materials and look for known weaknesses
+	@scripts/scan
+
+image: ## Build the images that sandboxes and services run from
+	@scripts/images
+
+setup: ## Install what development needs, pinned and hashed
+	@scripts/setup
+
+lock: ## Pin the dependencies anew: requirements/*.txt
+	@scripts/setup && scripts/lock --upgrade

@@ -7,6 +7,7 @@ is written down.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from google.protobuf import descriptor_pool
 from stockade.options.v1 import options_pb2
@@ -60,9 +61,5 @@ def method(path: str) -> Method:
         callers, recording = FOREIGN[service]
         return Method(path, callers, recording)
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    options = descriptor.GetOptions()
-    return Method(
-        path,
-        frozenset(options.Extensions[options_pb2.callers]),
-        int(options.Extensions[options_pb2.recording]),
-    )
+    extensions: Any = descriptor.GetOptions().Extensions  # typed for extensions that a generator of mypy's own knows
+    return Method(path, frozenset(extensions[options_pb2.callers]), int(extensions[options_pb2.recording]))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "stockade.dev"
@@ -50,7 +51,7 @@ class Failure(Exception):
         status.details.extend(_packed(detail) for detail in self._details())
         return status
 
-    def _details(self) -> Iterable[object]:
+    def _details(self) -> Iterable[Message]:
         yield error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
         if self.violations:
             yield error_details_pb2.BadRequest(
@@ -114,7 +115,7 @@ def _read_detail(detail: any_pb2.Any, found: dict[str, object]) -> None:
         found["retry_after_s"] = retry.retry_delay.ToNanoseconds() / 1e9
 
 
-def _packed(message: object) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

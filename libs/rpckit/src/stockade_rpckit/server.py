@@ -113,11 +113,13 @@ async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health
 async def _wait(stopping: asyncio.Event, background: Sequence[asyncio.Future[None]]) -> bool:
     """Until a signal (False), or until background work ends that should not (True)."""
     stop = asyncio.ensure_future(stopping.wait())
-    done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
-    for work in done - {stop}:
-        log.error("background work ended", exc_info=work.exception())
+    waiting: list[asyncio.Future[Any]] = [stop, *background]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
-    return bool(done - {stop}) and not stopping.is_set()
+    ended = [work for work in background if work.done()]
+    for work in ended:
+        log.error("background work ended", exc_info=work.exception())
+    return bool(ended)
 
 
 async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.Future[None]]) -> None:

@@ -1,0 +1,49 @@
+"""Where things lie inside a sandbox, and how its PID 1 is started."""
+
+SUPERVISOR_DIR = "/opt/stockade"
+"""The read-only folder with the supervisor and its own interpreter, libraries and loader."""
+
+RUN_DIR = "/run/stockade"
+"""The sandbox's own directory, mounted read-only: control.sock, egress.sock, api.sock. Never a volume below it."""
+
+AGENT_HOME = "/home/agent"
+"""The home that the passwd file names; also HOME in every exec."""
+
+
+def supervisor_command() -> list[str]:
+    """The argv of PID 1: the folder's own loader starts its own python, so that any image works, empty ones too.
+
+    The Docker entrypoint must be this list, with no user argument; the environment is the sandbox's own, and the
+    working directory the one that execs start in by default.
+    """
+    return [
+        f"{SUPERVISOR_DIR}/lib/ld-linux-x86-64.so.2",
+        "--library-path",
+        f"{SUPERVISOR_DIR}/lib",
+        "--argv0",
+        f"{SUPERVISOR_DIR}/bin/python3",
+        f"{SUPERVISOR_DIR}/bin/python3",
+        "-I",
+        "-S",
+        "-OO",
+        "-X",
+        "no_debug_ranges",
+        f"{SUPERVISOR_DIR}/app",
+    ]
+
+
+def identity_files(uid: int, gid: int, sandbox: str) -> dict[str, str]:
+    """Files to be written by the host and mounted read-only: path inside → content.
+
+    passwd and group name nobody but the agent (and root, who owns what the image holds); resolv.conf names the
+    supervisor's DNS stub, which answers only where the sandbox has doors.
+    """
+    return {
+        "/etc/passwd": (
+            f"root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nagent:x:{uid}:{gid}:agent:{AGENT_HOME}:/bin/sh\n"
+        ),
+        "/etc/group": f"root:x:0:\nagent:x:{gid}:\n",
+        "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n",
+        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\t{sandbox}\n",
+        "/etc/hostname": f"{sandbox}\n",
+    }

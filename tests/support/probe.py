@@ -1,4 +1,4 @@
-"""The probe service: a contract for tests, compiled when first imported, and a server that serves it on Unix sockets."""
+"""The probe service: a contract for tests, compiled when first imported, and what serves it."""
 
 import asyncio
 import importlib

@@ -1,0 +1,207 @@
+"""One line of the record: what an `Entry` holds, and its canonical bytes, which are a leaf of the journal's tree."""
+
+import dataclasses
+import os
+import random
+import re
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
+
+import orjson
+
+from stockade_audit.redaction import may_hold_secret, redact_fields
+
+MetadataValue = str | int | float | bool
+
+MAX_TEXT: Final = 1024  # characters of one field, of one metadata value
+MAX_KEY: Final = 64  # characters of one metadata key
+MAX_METADATA: Final = 32  # metadata items
+
+
+class Action(StrEnum):
+    """What happened. Decisions, then what frames an effect, then lifecycle, then the record's own."""
+
+    ALLOWED = "ALLOWED"
+    BLOCKED = "BLOCKED"
+    RATE_LIMITED = "RATE_LIMITED"
+
+    INTENT = "INTENT"
+    OUTCOME = "OUTCOME"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    FOLDED = "FOLDED"
+    READ = "READ"
+    CALLED = "CALLED"  # a call that came to an end and that nothing else names
+    CLAIM = "CLAIM"  # an agent's own words: never to be read as a decision
+
+    SANDBOX_CREATED = "SANDBOX_CREATED"
+    SANDBOX_STARTED = "SANDBOX_STARTED"
+    SANDBOX_PAUSED = "SANDBOX_PAUSED"
+    SANDBOX_RESUMED = "SANDBOX_RESUMED"
+    SANDBOX_UPDATED = "SANDBOX_UPDATED"
+    SANDBOX_DELETED = "SANDBOX_DELETED"
+    SANDBOX_LOST = "SANDBOX_LOST"
+    EXEC_STARTED = "EXEC_STARTED"
+    EXEC_ENDED = "EXEC_ENDED"
+    FILE_WRITTEN = "FILE_WRITTEN"
+    DOOR_OPENED = "DOOR_OPENED"
+    DOOR_CLOSED = "DOOR_CLOSED"
+    POLICY_CHANGED = "POLICY_CHANGED"
+    LEASE_GRANTED = "LEASE_GRANTED"
+    LEASE_CLOSED = "LEASE_CLOSED"
+    CACHE_CLEARED = "CACHE_CLEARED"
+    SERVICE_STARTED = "SERVICE_STARTED"
+    SERVICE_STOPPED = "SERVICE_STOPPED"
+
+    ALERT = "ALERT"
+    GAP = "GAP"  # what was refused while the record could not be written
+    LATE = "LATE"  # an entry became durable after its caller had been refused
+    CLOCK_CHANGED = "CLOCK_CHANGED"
+    KEY_ROTATED = "KEY_ROTATED"
+    ERASED = "ERASED"
+    HOLD_PLACED = "HOLD_PLACED"
+    HOLD_RELEASED = "HOLD_RELEASED"
+    DISPOSED = "DISPOSED"
+
+
+_random = random.Random()  # noqa: S311 - ids are unique, not secret
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_entry_id() -> str:
+    """A UUIDv7 (RFC 9562 §5.7, sub-millisecond time in rand_a by its method 3): sorts by time of creation."""
+    ms, ns = divmod(time.time_ns(), 1_000_000)
+    tail = _random.getrandbits(62) | 1 << 63
+    digits = f"{ms:012x}{0x7000 | ns * 4096 // 1_000_000:04x}{tail:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event. What is empty or zero is not written.
+
+    `time_ns` is Unix time in nanoseconds; `duration_us` microseconds; `intent_id` is the id of the INTENT entry that
+    this one closes; `status` is a gRPC code's name or an HTTP status; `trace_id` and `span_id` are lower-case hex.
+    """
+
+    action: Action
+    id: str = field(default_factory=new_entry_id)
+    time_ns: int = field(default_factory=time.time_ns)
+    service: str = ""
+    principal_kind: str = ""
+    principal: str = ""
+    agent: str = ""
+    agent_type: str = ""
+    sandbox: str = ""
+    resource: str = ""
+    domain: str = ""
+    reason: str = ""
+    rule: str = ""
+    policy_version: int = 0
+    method: str = ""
+    path: str = ""
+    status: str | int = ""
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    duration_us: int = 0
+    trace_id: str = ""
+    span_id: str = ""
+    intent_id: str = ""
+    metadata: dict[str, MetadataValue] = field(default_factory=dict)
+
+
+_NAMES = tuple(sorted(f.name for f in dataclasses.fields(Entry) if f.name != "time_ns"))
+_values = attrgetter(*_NAMES)
+
+
+def leaf_fields(entry: Entry, service: str) -> dict[str, Any]:
+    """The members an entry's leaf will have: what is set, the time as RFC 3339 with nanoseconds, `service` if unset."""
+    fields: dict[str, Any] = {k: v for k, v in zip(_NAMES, _values(entry), strict=True) if v}
+    fields["time"] = format_time(entry.time_ns)
+    if not entry.service:
+        fields["service"] = service
+    return fields
+
+
+def encode_leaf(fields: dict[str, Any]) -> bytes:
+    """The canonical JSON of a leaf: keys sorted, no spaces, secrets cut, lengths bounded, printable.
+
+    What was cut is counted in `redacted`; the names of fields that were shortened stand in `truncated`.
+    """
+    try:
+        leaf = orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):  # a lone surrogate, an integer beyond 64 bits, a key that is no text
+        return encode_leaf(_bounded(fields))
+    if len(leaf) > MAX_TEXT or len(fields.get("metadata", ())) > MAX_METADATA:
+        fields = _bounded(fields)
+        leaf = orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
+    if may_hold_secret(leaf):
+        leaf = orjson.dumps(redact_fields(fields), default=str, option=orjson.OPT_SORT_KEYS)
+    return leaf if leaf.isascii() and b"\x7f" not in leaf else _printable(leaf)
+
+
+@lru_cache(maxsize=8)
+def _format_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def format_time(time_ns: int) -> str:
+    """RFC 3339 in UTC with nine decimals."""
+    second, ns = divmod(time_ns, 1_000_000_000)
+    return f"{_format_second(second)}.{ns:09d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Nanoseconds since the epoch of what `format_time` wrote."""
+    return _parse_second(text[:19]) * 1_000_000_000 + int(text[20:29])
+
+
+@lru_cache(maxsize=64)
+def _parse_second(text: str) -> int:
+    import calendar
+
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+
+
+# What JSON leaves as it is and a terminal obeys: DEL and C1 controls, bidirectional overrides, line separators, BOM.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+
+
+def _printable(leaf: bytes) -> bytes:
+    """The same JSON value with such characters as \\u escapes, so that showing the raw file harms no terminal."""
+    return _UNPRINTABLE.sub(lambda m: f"\\u{ord(m[0]):04x}", leaf.decode()).encode()
+
+
+def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
+    cut: list[str] = []
+    bounded = {name: _bounded_value(name, value, cut) for name, value in fields.items() if name != "metadata"}
+    if metadata := fields.get("metadata"):
+        kept = list(metadata.items())[:MAX_METADATA]
+        if len(kept) < len(metadata):
+            cut.append("metadata")
+        bounded["metadata"] = {
+            str(_bounded_value("metadata", str(k), cut, MAX_KEY)): _bounded_value(f"metadata.{k}"[:MAX_KEY], v, cut)
+            for k, v in kept
+        }
+    if cut:
+        bounded["truncated"] = [_clean(name) for name in dict.fromkeys(cut)]
+    return bounded
+
+
+def _bounded_value(name: str, value: Any, cut: list[str], limit: int = MAX_TEXT) -> Any:
+    if isinstance(value, bool | float) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 64 else _bounded_value(name, str(value), cut, limit)
+    text = _clean(str(value))
+    if len(text) > limit:
+        cut.append(name)
+        return text[:limit]
+    return text
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

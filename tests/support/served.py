@@ -1,6 +1,7 @@
 """A served probe as tests see it: stubs on its sockets, the entries of its journal, the spans it made."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,10 @@ class Served:
         return found
 
     def spans(self) -> tuple[ReadableSpan, ...]:
-        """The spans that have ended."""
+        """The spans that have ended; a span ends after its caller has the answer, so wait for the first."""
+        deadline = time.monotonic() + 5
+        while not spans.get_finished_spans() and time.monotonic() < deadline:
+            time.sleep(0.01)
         return spans.get_finished_spans()
 
 

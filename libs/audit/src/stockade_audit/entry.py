@@ -176,7 +176,7 @@ def _printable(leaf: bytes) -> bytes:
 
 
 def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
-    cut: list[str] = []
+    cut: list[str] = list(fields.pop("truncated", ()))
     bounded = {name: _bounded_value(name, value, cut) for name, value in fields.items() if name != "metadata"}
     if metadata := fields.get("metadata"):
         kept = list(metadata.items())[:MAX_METADATA]
@@ -187,7 +187,7 @@ def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
             for k, v in kept
         }
     if cut:
-        bounded["truncated"] = [_clean(name) for name in dict.fromkeys(cut)]
+        bounded["truncated"] = sorted({_clean(name) for name in cut})
     return bounded
 
 

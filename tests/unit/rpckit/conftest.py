@@ -13,6 +13,7 @@ from stockade_rpckit.errors import Failure
 from stockade_rpckit.listeners import listeners
 from stockade_rpckit.pipeline import Pipeline, PipelineInterceptor
 from stockade_rpckit.recording import Recorder
+
 from support.probe import Prober, background, stubs
 from support.served import Served, spans
 

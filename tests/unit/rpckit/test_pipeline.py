@@ -8,6 +8,7 @@ import grpc
 import pytest
 from opentelemetry.trace import StatusCode
 from stockade_rpckit.errors import details_of
+
 from support.probe import messages
 from support.served import Served
 

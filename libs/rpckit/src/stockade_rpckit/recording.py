@@ -101,8 +101,8 @@ class Recorder:
     async def begin(self, method: Method, record: Record, request: Message | None) -> None:
         """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable."""
         if request is not None:
-            described = self._describe.get(method.name, _guess)(request)
-            for field, value in described.items():
+            describe: Describe = self._describe.get(method.name) or _guess
+            for field, value in describe(request).items():
                 # An agent's own identity stands, whatever its request says.
                 if value and (field == "metadata" or not record.fields.get(field)):
                     record.fields[field] = value

@@ -1,1 +1,54 @@
-"""The Python SDK: sandboxes, decisions and embeddings for agents and the people who run them."""
+"""Stockade's Python SDK.
+
+    from stockade_agent import Stockade
+
+    with Stockade.connect() as stockade, stockade.sandbox("writer-1", agent_type="test-generator") as sandbox:
+        result = sandbox.run("python3", "-c", "print(6 * 7)")
+        print(result.stdout, result.ending.exit_code)
+
+`AsyncStockade` and `AsyncSandbox` are the same with `await`. Names are imported when they are used, so that importing
+this package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stockade_agent.client import AsyncStockade as AsyncStockade
+    from stockade_agent.client import Stockade as Stockade
+    from stockade_agent.errors import DeadlineExceeded as DeadlineExceeded
+    from stockade_agent.errors import Exhausted as Exhausted
+    from stockade_agent.errors import InvalidRequest as InvalidRequest
+    from stockade_agent.errors import NotFound as NotFound
+    from stockade_agent.errors import Refused as Refused
+    from stockade_agent.errors import StockadeError as StockadeError
+    from stockade_agent.errors import Unreachable as Unreachable
+    from stockade_agent.sandbox import AsyncSandbox as AsyncSandbox
+    from stockade_agent.sandbox import Ending as Ending
+    from stockade_agent.sandbox import Result as Result
+    from stockade_agent.sandbox import Sandbox as Sandbox
+
+_MODULES = {
+    "client": ("AsyncStockade", "Stockade"),
+    "errors": (
+        "DeadlineExceeded",
+        "Exhausted",
+        "InvalidRequest",
+        "NotFound",
+        "Refused",
+        "StockadeError",
+        "Unreachable",
+    ),
+    "sandbox": ("AsyncSandbox", "Ending", "Result", "Sandbox"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

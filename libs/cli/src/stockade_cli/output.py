@@ -24,7 +24,7 @@ def print_json(value: Any) -> None:
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns as wide as their widest cell, the header dimmed."""
     texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
+    widths = [max(len(click.unstyle(row[i])) for row in [list(headers), *texts]) for i in range(len(headers))]
     click.echo(style(_line(headers, widths), dim=True))
     for row in texts:
         click.echo(_line(row, widths))
@@ -43,7 +43,11 @@ def say(line: str) -> None:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return "  ".join(_pad(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _pad(cell: str, width: int) -> str:
+    return cell + " " * (width - len(click.unstyle(cell)))
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,10 @@ class StackSettings:
     """Directory of what outlives a restart."""
     operator: str = ""
     """The person whose directory is used; by default whoever calls, before sudo."""
+    operators: tuple[str, ...] = ()
+    """Further users of this machine who get an operator's directory."""
+    auditors: tuple[str, ...] = ()
+    """Users of this machine who get an auditor's directory."""
     uid_base: int = 1_899_000_000
     """First of the uids and gids that the services run under."""
     log_bytes: int = 16 * 1024 * 1024

@@ -1,0 +1,302 @@
+"""A sandbox: created, used, deleted."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from stockade_agent.client import blocking, trace_metadata, typed_errors
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2
+
+    from stockade_agent.client import AsyncStockade, Portal
+
+WORKSPACE = "/workspace"
+CHUNK_BYTES = 256 * 1024
+_SPOOL_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program ended: `reason` is one of EXITED, SIGNALLED, TIMEOUT, OUT_OF_MEMORY, PIDS_LIMIT, DISK_FULL,
+    OUTPUT_LIMIT, CANCELLED, SANDBOX_LOST."""
+
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    detail: str
+    output_partial: bool
+    cpu: timedelta
+    wall: timedelta
+    peak_memory_bytes: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited by itself with code 0."""
+        return self.reason == "EXITED" and self.exit_code == 0
+
+    @staticmethod
+    def of(message: exec_service_pb2.Ending) -> Ending:
+        """From the contract's message."""
+        from stockade.sandbox.v1 import exec_service_pb2
+
+        return Ending(
+            reason=exec_service_pb2.EndingReason.Name(message.reason).removeprefix("ENDING_REASON_"),
+            exit_code=message.exit_code if message.HasField("exit_code") else None,
+            signal=message.signal if message.HasField("signal") else None,
+            detail=message.detail,
+            output_partial=message.output_partial,
+            cpu=message.usage.cpu_time.ToTimedelta(),
+            wall=message.usage.wall_time.ToTimedelta(),
+            peak_memory_bytes=message.usage.peak_memory_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program wrote and how it ended."""
+
+    stdout: bytes
+    stderr: bytes
+    ending: Ending
+
+
+class AsyncSandbox:
+    """A sandbox, for code that awaits.
+
+    As an async context manager it is created on entering and deleted on leaving, whatever happens in between.
+    """
+
+    def __init__(
+        self,
+        stockade: AsyncStockade,
+        *,
+        agent: str,
+        agent_type: str = "default",
+        image: str = "",
+        network_mode: str = "",
+        allowed_domains: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+        lifetime: timedelta | None = None,
+        cpu: float = 0,
+        memory_bytes: int = 0,
+        disk_bytes: int = 0,
+        pids: int = 0,
+    ) -> None:
+        """What to ask for: see CreateSandboxRequest in `stockade.sandbox.v1`. What is left out is the profile's."""
+        self._stockade = stockade
+        self._request: dict[str, Any] = {
+            "agent": agent,
+            "agent_type": agent_type,
+            "image": image,
+            "network_mode": f"NETWORK_MODE_{network_mode.upper() or 'UNSPECIFIED'}",
+            "allowed_domains": allowed_domains,
+            "env": env or {},
+            "lifetime": lifetime,
+            "limits": {"cpu": cpu, "memory_bytes": memory_bytes, "disk_bytes": disk_bytes, "pids": pids},
+        }
+        self.info: sandbox_pb2.Sandbox | None = None
+        """The sandbox as the service described it last; None before it is created."""
+
+    @property
+    def name(self) -> str:
+        """Its name; empty before it is created."""
+        return self.info.name if self.info else ""
+
+    async def create(self) -> sandbox_pb2.Sandbox:
+        """Create it. Raises StockadeError."""
+        from stockade.sandbox.v1 import sandbox_service_pb2
+
+        request = sandbox_service_pb2.CreateSandboxRequest(**self._request)
+        with typed_errors():
+            answer = await self._lifecycle.CreateSandbox(request, metadata=trace_metadata())
+        created: sandbox_pb2.Sandbox = answer.sandbox
+        self.info = created
+        return created
+
+    async def delete(self) -> sandbox_pb2.SandboxUsage:
+        """End it; answers what it had used. Raises StockadeError."""
+        from stockade.sandbox.v1 import sandbox_service_pb2
+
+        request = sandbox_service_pb2.DeleteSandboxRequest(name=self.name)
+        with typed_errors():
+            answer = await self._lifecycle.DeleteSandbox(request, metadata=trace_metadata())
+        self.info = answer.sandbox
+        usage: sandbox_pb2.SandboxUsage = answer.usage
+        return usage
+
+    async def run(
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 the sandbox keeps it, not this loop
+        on_stdout: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
+    ) -> Result:
+        """Run a program to its end.
+
+        `timeout` in seconds; `on_stdout` and `on_stderr` get each piece of output as it comes, beside the result. A
+        program that fails is no error: see `Result.ending`. Raises StockadeError when it could not be run.
+        """
+        output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        listeners = {"stdout": on_stdout, "stderr": on_stderr}
+        async with aclosing(self.exec(_command(args, env, cwd, timeout), _stdin(stdin))) as events:
+            async for event in events:
+                kind = event.WhichOneof("event")
+                if kind == "ended":
+                    return Result(b"".join(output["stdout"]), b"".join(output["stderr"]), Ending.of(event.ended))
+                if kind in output:
+                    data = getattr(event, kind).data
+                    output[kind].append(data)
+                    if (listener := listeners[kind]) is not None:
+                        listener(data)
+        raise AssertionError("the contract ends every stream with `ended` or an error")
+
+    async def exec(
+        self, command: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
+    ) -> AsyncGenerator[exec_service_pb2.ExecResponse, None]:
+        """Start a program and yield what happens, while `inputs` (stdin, signals, sizes) are sent to it.
+
+        Closing the iterator cancels the program. Raises StockadeError.
+        """
+        from stockade.sandbox.v1 import exec_service_pb2_grpc
+
+        stub = self._stockade.stub(exec_service_pb2_grpc.ExecServiceStub, "sandbox")
+        call = stub.Exec(_exec_requests(self.name, command, inputs), metadata=trace_metadata())
+        try:
+            with typed_errors():
+                async for response in call:
+                    yield response
+        finally:
+            call.cancel()
+
+    async def upload(self, directory: Path | str, path: str = WORKSPACE) -> int:
+        """Copy the content of a local directory into one of the sandbox. Returns how many files were made."""
+        from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
+
+        stub = self._stockade.stub(file_service_pb2_grpc.FileServiceStub, "sandbox")
+        start = file_service_pb2.UploadArchiveStart(sandbox=self.name, path=path)
+
+        async def requests() -> AsyncIterator[file_service_pb2.UploadArchiveRequest]:
+            yield file_service_pb2.UploadArchiveRequest(start=start)
+            for chunk in _archive(Path(directory)):
+                yield file_service_pb2.UploadArchiveRequest(data=chunk)
+
+        with typed_errors():
+            answer = await stub.UploadArchive(requests(), metadata=trace_metadata())
+        return int(answer.files)
+
+    async def usage(self) -> sandbox_pb2.SandboxUsage:
+        """What it has used so far. Raises StockadeError."""
+        from stockade.sandbox.v1 import sandbox_service_pb2
+
+        request = sandbox_service_pb2.GetSandboxUsageRequest(name=self.name)
+        with typed_errors():
+            answer = await self._lifecycle.GetSandboxUsage(request, metadata=trace_metadata())
+        usage: sandbox_pb2.SandboxUsage = answer.usage
+        return usage
+
+    @property
+    def _lifecycle(self) -> Any:
+        from stockade.sandbox.v1 import sandbox_service_pb2_grpc
+
+        return self._stockade.stub(sandbox_service_pb2_grpc.SandboxServiceStub, "sandbox")
+
+    async def __aenter__(self) -> AsyncSandbox:
+        await self.create()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.delete()
+
+
+class Sandbox:
+    """A sandbox, for code that blocks: `AsyncSandbox` without `await`, for `with`."""
+
+    def __init__(self, inner: AsyncSandbox, portal: Portal) -> None:
+        self._inner, self._portal = inner, portal
+
+    create = blocking(AsyncSandbox.create)
+    delete = blocking(AsyncSandbox.delete)
+    run = blocking(AsyncSandbox.run)
+    upload = blocking(AsyncSandbox.upload)
+    usage = blocking(AsyncSandbox.usage)
+
+    @property
+    def name(self) -> str:
+        """Its name; empty before it is created."""
+        return self._inner.name
+
+    @property
+    def info(self) -> sandbox_pb2.Sandbox | None:
+        """The sandbox as the service described it last; None before it is created."""
+        return self._inner.info
+
+    def __enter__(self) -> Sandbox:
+        self.create()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delete()
+
+
+def _command(
+    args: tuple[str, ...], env: Mapping[str, str] | None, cwd: str, timeout: timedelta | float | None
+) -> exec_service_pb2.Command:
+    from stockade.sandbox.v1 import exec_service_pb2
+
+    limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+    return exec_service_pb2.Command(args=args, env=env or {}, cwd=cwd, timeout=limit)
+
+
+async def _stdin(data: bytes) -> AsyncIterator[exec_service_pb2.ExecInput]:
+    from stockade.sandbox.v1 import exec_service_pb2
+
+    for at in range(0, len(data), CHUNK_BYTES):
+        yield exec_service_pb2.ExecInput(stdin=data[at : at + CHUNK_BYTES])
+    yield exec_service_pb2.ExecInput(close_stdin=True)
+
+
+async def _exec_requests(
+    sandbox: str, command: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
+) -> AsyncIterator[exec_service_pb2.ExecRequest]:
+    from stockade.sandbox.v1 import exec_service_pb2
+
+    yield exec_service_pb2.ExecRequest(start=exec_service_pb2.ExecStart(sandbox=sandbox, command=command))
+    async for each in inputs:
+        yield exec_service_pb2.ExecRequest(input=each)
+
+
+def _archive(directory: Path) -> Iterator[bytes]:
+    """`directory`'s content as a tar archive, in chunks; owners are left out, since inside all belongs to the agent."""
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        with tarfile.open(fileobj=spool, mode="w") as archive:
+            archive.add(directory, arcname=".", filter=_nobody)
+        spool.seek(0)
+        yield from _chunks(spool)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member

@@ -1,0 +1,43 @@
+"""Who each process runs as. Numeric ids from a high range, so that no account has to be made or cleaned up.
+
+Three services share one group, by which they enter the operators' directories and read each other's sockets and
+journals. The gate has a group of its own and no other: Envoy parses what agents send, and must not enter any
+directory but `gate/`, into which the services follow it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Account:
+    """A uid, its primary gid and its further groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The accounts of one stack, counted from `base`."""
+
+    base: int
+
+    @property
+    def services_gid(self) -> int:
+        """The group of the services."""
+        return self.base
+
+    @property
+    def gate_gid(self) -> int:
+        """The group of the gate's directory and doors."""
+        return self.base + 4
+
+    def of(self, process: str) -> Account | None:
+        """The account of a process by its short name; None for the one that stays root."""
+        if process == "sandbox":  # cgroups, loop mounts and Docker's socket: root by nature
+            return None
+        if process == "gate":
+            return Account(self.base + 4, self.gate_gid)
+        uid = self.base + {"audit": 1, "policy": 2, "cache": 3}[process]
+        return Account(uid, self.services_gid, (self.services_gid, self.gate_gid))

@@ -1,0 +1,82 @@
+"""The directories that a stack lives in, and who may enter them: on a Unix socket the directory is the credential."""
+
+import os
+import pwd
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from stockade_cli.errors import CommandFailed, Exit
+from stockade_cli.settings import StackSettings
+from stockade_cli.stack.accounts import Accounts
+
+# Sticky where several uids make sockets or journals: each can remove only its own. The set-group bit hands the
+# directory's group on to what is made in it.
+OPEN, SHARED, PRIVATE = 0o755, 0o3770, 0o700
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory as it has to be."""
+
+    path: Path
+    mode: int
+    uid: int = 0
+    gid: int = 0
+
+    def make(self) -> None:
+        """Create it, or give an existing one this owner and mode."""
+        self.path.mkdir(exist_ok=True)
+        os.chown(self.path, self.uid, self.gid)
+        self.path.chmod(self.mode)
+
+
+def directories(settings: StackSettings) -> list[Directory]:
+    """Every directory of the stack, parents first."""
+    run, state, accounts = settings.run_dir, settings.state_dir, Accounts(settings.uid_base)
+    services, gate = accounts.services_gid, accounts.gate_gid
+    people = [Directory(run / kind, OPEN) for kind in ("operators", "auditors")]
+    people += [_personal(run / "operators", person, services) for person in (settings.person, *settings.operators)]
+    people += [_personal(run / "auditors", person, services) for person in settings.auditors]
+    return [
+        Directory(run, OPEN),
+        *people,
+        Directory(run / "services", SHARED, gid=services),
+        Directory(run / "gate", SHARED, gid=gate),
+        Directory(run / "sb", OPEN),
+        Directory(state, OPEN),
+        Directory(settings.logs, 0o750),
+        Directory(state / "audit", 0o750, accounts.base + 1, services),
+        Directory(state / "audit" / "journals", SHARED, gid=services),
+        Directory(state / "policy", PRIVATE, accounts.base + 2, services),
+        Directory(state / "cache", PRIVATE, accounts.base + 3, services),
+        Directory(state / "sandbox", PRIVATE),
+    ]
+
+
+def prepare(settings: StackSettings) -> None:
+    """Make them all. Raises CommandFailed when one cannot be made."""
+    try:
+        settings.run_dir.parent.mkdir(parents=True, exist_ok=True)
+        settings.state_dir.parent.mkdir(parents=True, exist_ok=True)
+        for directory in directories(settings):
+            directory.make()
+    except OSError as error:
+        raise CommandFailed(
+            f"{error.filename} cannot be made: {error.strerror}; choose another place with --run-dir or --state-dir"
+        ) from error
+
+
+def remove_run_dir(settings: StackSettings) -> None:
+    """Take away the sockets and their directories; what outlives a stack is in the state directory."""
+    shutil.rmtree(settings.run_dir, ignore_errors=True)
+
+
+def _personal(parent: Path, person: str, gid: int) -> Directory:
+    try:
+        uid = pwd.getpwnam(person).pw_uid
+    except KeyError:
+        raise CommandFailed(
+            f"{person!r} is no user of this machine; name an existing one in STOCKADE_STACK_OPERATORS", Exit.USAGE
+        ) from None
+    return Directory(parent / person, SHARED, uid, gid)

@@ -1,0 +1,98 @@
+"""Which processes make a stack, in the order in which they start."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stockade_cli.settings import StackSettings
+from stockade_cli.stack.accounts import Accounts
+from stockade_cli.stack.checkout import checkout, envoy
+from stockade_cli.stack.health import Probe, gate_probe, service_probe
+from stockade_cli.stack.launch import command_line
+from stockade_cli.stack.process import Program
+
+_INHERITED = ("PATH", "LANG", "TZ", "COVERAGE_", "OTEL_")
+"""Of the caller's environment no more reaches a process, beside the settings of its own."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service: its short name, its executable, and the prefix of its settings."""
+
+    name: str
+    executable: str
+    prefix: str
+
+
+# The record first: nothing happens that could not be written down. The gate needs the policies, sandboxes need all.
+AUDIT = Service("audit", "stockade-auditd", "STOCKADE_AUDIT")
+POLICY = Service("policy", "stockade-network-policy", "STOCKADE_NETWORK_POLICY")
+CACHE = Service("cache", "stockade-embedding-cache", "STOCKADE_EMBEDDING_CACHE")
+SANDBOX = Service("sandbox", "stockade-sandbox", "STOCKADE_SANDBOX")
+
+GATE_PREFIX = "STOCKADE_GATE"
+
+
+def programs(settings: StackSettings, engine: str) -> list[Program]:
+    """Everything that runs, in order."""
+    return [
+        _service(settings, AUDIT),
+        _service(settings, POLICY, gate_environment(settings)),
+        _gate(settings),
+        _service(settings, CACHE),
+        _service(settings, SANDBOX, {"STOCKADE_SANDBOX_DOCKER_HOST": engine}),
+    ]
+
+
+def gate_environment(settings: StackSettings) -> dict[str, str]:
+    """The gate's settings: the caller's own, and what the stack knows better."""
+    return _settings_of(GATE_PREFIX) | {
+        "STOCKADE_GATE_RUN_DIR": str(settings.run_dir),
+        "STOCKADE_GATE_ENVOY": str(envoy()),
+        "STOCKADE_GATE_USER": str(Accounts(settings.uid_base).gate_gid),
+    }
+
+
+def environment(*more: Mapping[str, str]) -> dict[str, str]:
+    """A process's whole environment: the few variables that pass through, and `more`."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
+    return passed | {name: value for mapping in more for name, value in mapping.items()}
+
+
+def executable(name: str) -> str:
+    """A program of this command's own environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _service(settings: StackSettings, service: Service, more: Mapping[str, str] | None = None) -> Program:
+    places = {
+        f"{service.prefix}_RUN_DIR": str(settings.run_dir),
+        f"{service.prefix}_STATE_DIR": str(settings.state_dir),
+    }
+    return Program(
+        service.name,
+        _command(settings, service.name, [executable(service.executable)]),
+        environment(_settings_of(service.prefix), more or {}, places),
+        service_probe(settings.service_socket(service.name)),
+    )
+
+
+def _gate(settings: StackSettings) -> Program:
+    config = settings.run_dir / "gate" / "envoy.yaml"
+    command = [str(envoy()), "--config-path", str(config), "--drain-time-s", "1", "--use-dynamic-base-id"]
+    return Program("gate", _command(settings, "gate", command), environment(), _gate_ready(settings))
+
+
+def _gate_ready(settings: StackSettings) -> Probe:
+    return gate_probe(settings.run_dir / "gate" / "admin.sock")
+
+
+def _command(settings: StackSettings, process: str, command: list[str]) -> list[str]:
+    account = Accounts(settings.uid_base).of(process)
+    return command_line(command, account, [checkout()], settings.run_dir / "sb")
+
+
+def _settings_of(prefix: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix + "_")}

@@ -1,0 +1,18 @@
+"""What the service counts since it started."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters of rows and entries; they only grow."""
+
+    start: float
+    hits: int = 0
+    misses: int = 0
+    puts: int = 0
+    refused_rows: int = 0
+    evictions: int = 0
+    pruned: int = 0
+    damaged: int = 0
+    leases_granted: int = 0

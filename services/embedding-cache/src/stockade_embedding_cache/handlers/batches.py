@@ -1,0 +1,96 @@
+"""Many rows: unary batches, their streams, and publishing."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as pb
+from stockade_rpckit.recording import current_record
+
+from stockade_embedding_cache.domain import bitmap
+from stockade_embedding_cache.domain.cache import Cache, Lookup, Outcome
+from stockade_embedding_cache.domain.key import split_keys
+from stockade_embedding_cache.handlers import messages
+from stockade_embedding_cache.handlers.failures import BatchTooLarge
+
+MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""What a client takes by default (4 MiB), less room for bitmap, errors and epochs."""
+CHUNK_BYTES = 1024 * 1024
+
+
+class BatchesHandler:
+    """The RPCs of many rows."""
+
+    _cache: Cache
+
+    async def BatchGet(self, request: pb.BatchGetRequest, _context: Any) -> pb.BatchGetResponse:
+        fmt = messages.read_format(request.format)
+        found = await self._cache.get(messages.caller(), request.layer, split_keys(request.keys), fmt)
+        return pb.BatchGetResponse(
+            hits=bitmap.pack([entry is not None for entry in found.entries]),
+            vectors=join_vectors(found, fmt.row_bytes),
+            errors=messages.write_errors(found.faults),
+            epochs=messages.write_epochs(found.epochs),
+        )
+
+    async def BatchPut(self, request: pb.BatchPutRequest, _context: Any) -> pb.BatchPutResponse:
+        return pb.BatchPutResponse(**fate(await self._put(request)))
+
+    async def StreamGet(
+        self, requests: AsyncIterator[pb.StreamGetRequest], _context: Any
+    ) -> AsyncIterator[pb.StreamGetResponse]:
+        async for request in requests:
+            fmt = messages.read_format(request.format)
+            keys = split_keys(request.keys)
+            step = max(1, CHUNK_BYTES // fmt.row_bytes)
+            for start in range(0, len(keys), step):
+                chunk = keys[start : start + step]
+                yield _chunk(await self._cache.get(messages.caller(), request.layer, chunk, fmt))
+
+    async def StreamPut(
+        self, requests: AsyncIterator[pb.StreamPutRequest], _context: Any
+    ) -> AsyncIterator[pb.StreamPutResponse]:
+        async for request in requests:
+            yield pb.StreamPutResponse(**fate(await self._put(request)))
+
+    async def Publish(self, request: pb.PublishRequest, _context: Any) -> pb.PublishResponse:
+        keys, ttl = split_keys(request.keys), messages.read_seconds(request, "ttl")
+        who = messages.caller()
+        if request.WhichOneof("source") == "rows":
+            rows = messages.read_rows(request.rows)
+            outcome = await self._cache.publish(who, request.layer, keys, rows, ttl)
+        else:
+            outcome = await self._cache.promote(who, request.layer, request.source_layer, keys, ttl)
+        current_record().set(resource=outcome.layer, metadata={"keys": len(keys), "published": sum(outcome.stored)})
+        return pb.PublishResponse(**fate(outcome))
+
+    async def _put(self, request: pb.BatchPutRequest | pb.StreamPutRequest) -> Outcome:
+        keys, rows = split_keys(request.keys), messages.read_rows(request.rows)
+        ttl = messages.read_seconds(request, "ttl")
+        return await self._cache.put(messages.caller(), request.layer, keys, rows, ttl)
+
+
+def join_vectors(found: Lookup, row_bytes: int) -> bytes:
+    """The hits' vectors in row order. Raises BatchTooLarge when one message cannot hold them."""
+    hits = [entry.data for entry in found.entries if entry is not None]
+    if len(hits) * row_bytes > MESSAGE_BYTES:
+        raise BatchTooLarge(MESSAGE_BYTES // row_bytes)
+    return b"".join(hits)
+
+
+def _chunk(found: Lookup) -> pb.StreamGetResponse:
+    return pb.StreamGetResponse(
+        row_count=len(found.entries),
+        hits=bitmap.pack([entry is not None for entry in found.entries]),
+        vectors=b"".join(entry.data for entry in found.entries if entry is not None),
+        errors=messages.write_errors(found.faults),
+        epochs=messages.write_epochs(found.epochs),
+    )
+
+
+def fate(outcome: Outcome) -> dict[str, Any]:
+    """The fields that every reply to a put has."""
+    return {
+        "stored": bitmap.pack(outcome.stored),
+        "errors": messages.write_errors(outcome.faults),
+        "epoch": messages.write_epoch(outcome.layer, outcome.epoch),
+    }

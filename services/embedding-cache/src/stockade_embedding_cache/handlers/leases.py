@@ -1,0 +1,54 @@
+"""Computed once: who computes what is missing."""
+
+from typing import Any
+
+from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as pb
+
+from stockade_embedding_cache.domain import bitmap
+from stockade_embedding_cache.domain.cache import LEASE_S, Cache
+from stockade_embedding_cache.domain.key import split_keys
+from stockade_embedding_cache.handlers import messages
+from stockade_embedding_cache.handlers.batches import fate, join_vectors
+
+
+class LeasesHandler:
+    """The RPCs of get-or-compute."""
+
+    _cache: Cache
+
+    async def LeaseCompute(self, request: pb.LeaseComputeRequest, _context: Any) -> pb.LeaseComputeResponse:
+        fmt = messages.read_format(request.format)
+        lease = await self._cache.lease(
+            messages.caller(),
+            request.layer,
+            split_keys(request.keys),
+            fmt,
+            messages.read_seconds(request, "lease_ttl") or LEASE_S,
+            messages.read_seconds(request, "wait") or 0.0,
+        )
+        return pb.LeaseComputeResponse(
+            hits=bitmap.pack([entry is not None for entry in lease.found.entries]),
+            vectors=join_vectors(lease.found, fmt.row_bytes),
+            granted=bitmap.pack(lease.granted),
+            lease_id=lease.lease_id,
+            lease_expire_time=messages.timestamp(lease.expires) if lease.lease_id else None,
+            errors=messages.write_errors(lease.found.faults),
+            epochs=messages.write_epochs(lease.found.epochs),
+        )
+
+    async def CompleteCompute(self, request: pb.CompleteComputeRequest, _context: Any) -> pb.CompleteComputeResponse:
+        outcome = await self._cache.complete(
+            messages.caller(),
+            request.layer,
+            request.lease_id,
+            split_keys(request.keys),
+            messages.read_rows(request.rows),
+            messages.read_seconds(request, "ttl"),
+        )
+        return pb.CompleteComputeResponse(**fate(outcome))
+
+    async def ReleaseCompute(self, request: pb.ReleaseComputeRequest, _context: Any) -> pb.ReleaseComputeResponse:
+        released = await self._cache.release(
+            messages.caller(), request.layer, request.lease_id, split_keys(request.keys)
+        )
+        return pb.ReleaseComputeResponse(released_count=released)

@@ -1,0 +1,83 @@
+"""The service put together: the one module that names concrete adapters."""
+
+import functools
+import time
+from collections.abc import Callable
+
+from stockade.embeddingcache.v1.embedding_cache_service_pb2_grpc import (
+    add_EmbeddingCacheServiceServicer_to_server,
+)
+from stockade_audit import Journal
+from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import refuse
+
+from stockade_embedding_cache.adapters.leases import MemoryLeases
+from stockade_embedding_cache.adapters.memory import MemoryStore
+from stockade_embedding_cache.adapters.metered import MeteredStore
+from stockade_embedding_cache.adapters.sqlite import SqliteStore, StoreDamaged, StoreLocked
+from stockade_embedding_cache.adapters.tiered import TieredStore
+from stockade_embedding_cache.domain.cache import Cache
+from stockade_embedding_cache.domain.entry import Lifetime, Quota
+from stockade_embedding_cache.domain.eviction import Lru, Shelf, Sieve
+from stockade_embedding_cache.domain.ports import Store
+from stockade_embedding_cache.domain.stats import Stats
+from stockade_embedding_cache.handlers.failures import FAILURES
+from stockade_embedding_cache.handlers.service import DESCRIBE, NAME, EmbeddingCacheHandler
+from stockade_embedding_cache.pruning import prune_for_ever
+from stockade_embedding_cache.settings import CacheSettings
+
+SHELVES: dict[str, Callable[[], Shelf]] = {"sieve": Sieve, "lru": Lru}
+
+
+async def wire(settings: CacheSettings) -> Wiring:
+    """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
+    journal = Journal.open(settings.state_dir / "audit" / "journals", service="cache", slot=f"cache-{settings.slot}")
+    cache = build_cache(settings)
+    return Wiring(
+        served=[Served(NAME, add_EmbeddingCacheServiceServicer_to_server, EmbeddingCacheHandler(cache), DESCRIBE)],
+        journal=journal,
+        failures=FAILURES,
+        background=[functools.partial(prune_for_ever, cache, journal, settings.prune_seconds)],
+        on_drain=cache.store.close,
+    )
+
+
+def build_cache(settings: CacheSettings) -> Cache:
+    """The cache on the backend that `settings` name."""
+    return Cache(
+        store=MeteredStore(build_store(settings)),
+        leases=MemoryLeases(),
+        lifetime=Lifetime(time.time, settings.ttl_seconds),
+        publishers=settings.publishers,
+        stats=Stats(start=time.time()),
+    )
+
+
+def build_store(settings: CacheSettings) -> Store:
+    """The backend that `settings` name, under memory unless it is memory."""
+    if settings.eviction not in SHELVES:
+        refuse(f"STOCKADE_CACHE_EVICTION={settings.eviction} is unknown; choose one of {', '.join(SHELVES)}")
+    if settings.backend not in BACKENDS:
+        refuse(f"STOCKADE_CACHE_BACKEND={settings.backend} is unknown; choose one of {', '.join(BACKENDS)}")
+    return BACKENDS[settings.backend](settings)
+
+
+def _memory(settings: CacheSettings) -> MemoryStore:
+    total = Quota(settings.memory_entries, settings.memory_bytes)
+    return MemoryStore(total=total, quota=_layer_quota(settings), shelf=SHELVES[settings.eviction])
+
+
+def _sqlite(settings: CacheSettings) -> Store:
+    path = settings.state_dir / "cache" / "vectors.sqlite"
+    total = Quota(settings.store_entries, settings.store_bytes)
+    try:
+        return TieredStore(_memory(settings), SqliteStore(path, total=total, quota=_layer_quota(settings)))
+    except (StoreLocked, StoreDamaged) as error:
+        refuse(str(error))
+
+
+def _layer_quota(settings: CacheSettings) -> Quota:
+    return Quota(settings.layer_entries, settings.layer_bytes)
+
+
+BACKENDS: dict[str, Callable[[CacheSettings], Store]] = {"memory": _memory, "sqlite": _sqlite}

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ from stockade_rpckit.contract import Method
 from stockade_rpckit.errors import DETAILS_KEY, Failure, FailureTable, failure_of, internal
 from stockade_rpckit.identity import Authenticate, Principal
 from stockade_rpckit.logs import get_logger
-from stockade_rpckit.recording import Record, Recorder, unauthenticated
+from stockade_rpckit.recording import NOBODY, Record, Recorder
 from stockade_rpckit.validation import validate
 
 log = get_logger(__name__)
@@ -41,8 +41,8 @@ class Call:
 
     method: Method
     span: trace.Span
-    principal: Principal
-    record: Record
+    principal: Principal = NOBODY
+    record: Record = field(init=False)
     served: bool = False
     """Whether it got as far as its handler."""
 
@@ -67,7 +67,7 @@ class Pipeline:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            call = self._open(method, span)
+            call = Call(method, span)
             try:
                 self._identify(call, metadata)
                 yield call
@@ -89,21 +89,18 @@ class Pipeline:
         call.served = True
         await self._recorder.begin(call.method, call.record, request)
 
-    def _open(self, method: Method, span: trace.Span) -> Call:
-        principal = unauthenticated()
-        return Call(method, span, principal, self._record(method, principal, span))
-
-    def _record(self, method: Method, principal: Principal, span: trace.Span) -> Record:
-        ids = span.get_span_context()
-        return self._recorder.open(method, principal, f"{ids.trace_id:032x}", f"{ids.span_id:016x}")
-
     def _identify(self, call: Call, metadata: dict[str, str]) -> None:
-        if contract.ANYONE in call.method.callers:
-            return
-        call.principal = self._authenticate(metadata)
-        identity.enter(call.principal)
-        call.record = self._record(call.method, call.principal, call.span)
-        call.span.set_attribute("stockade.principal", f"{call.principal.kind}:{call.principal.name}")
+        """Prove who calls and open the call's record under that name; under nobody's when there is no proof."""
+        try:
+            if contract.ANYONE not in call.method.callers:
+                call.principal = self._authenticate(metadata)
+                identity.enter(call.principal)
+                call.span.set_attribute("stockade.principal", f"{call.principal.kind}:{call.principal.name}")
+        finally:
+            ids = call.span.get_span_context()
+            call.record = self._recorder.open(
+                call.method, call.principal, f"{ids.trace_id:032x}", f"{ids.span_id:016x}"
+            )
 
     async def _close(self, call: Call, code: str, reason: str = "") -> None:
         call.span.set_attribute("rpc.response.status_code", code)

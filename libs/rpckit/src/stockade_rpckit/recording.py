@@ -28,7 +28,8 @@ Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
 
 FOLD_SECONDS = 1.0
-UNAUTHENTICATED = "unauthenticated"
+NOBODY = Principal(PrincipalKind.SERVICE, "unauthenticated")
+"""Who a call is counted under that proved no identity."""
 
 _GUESSED = {
     "sandbox": "sandbox",
@@ -165,11 +166,6 @@ class Recorder:
 
 
 _FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")
-
-
-def unauthenticated() -> Principal:
-    """Who a call is counted under that proved no identity."""
-    return Principal(PrincipalKind.SERVICE, UNAUTHENTICATED)
 
 
 def _agent_fields(principal: Principal) -> dict[str, str]:

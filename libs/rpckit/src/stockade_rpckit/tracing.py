@@ -83,9 +83,12 @@ def shutdown(timeout_s: float = 2.0) -> None:
         _provider.shutdown()
 
 
+_TRACER = trace.get_tracer("stockade")  # a proxy until a provider is set; asking for it anew costs 45 µs
+
+
 def tracer() -> trace.Tracer:
     """The process's tracer; a no-op one before `setup`."""
-    return trace.get_tracer("stockade")
+    return _TRACER
 
 
 def extract(metadata: Mapping[str, str]) -> Context:

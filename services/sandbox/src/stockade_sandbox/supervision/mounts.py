@@ -6,8 +6,8 @@ SUPERVISOR_DIR = "/opt/stockade"
 RUN_DIR = "/run/stockade"
 """The sandbox's own directory, mounted read-only: control.sock, egress.sock, api.sock. Never a volume below it."""
 
-AGENT_HOME = "/home/agent"
-"""The home that the passwd file names; also HOME in every exec."""
+AGENT_HOME = "/workspace"
+"""The home that the passwd file names, and HOME in every exec: the one writable place on disk."""
 
 
 def supervisor_command() -> list[str]:
@@ -17,7 +17,7 @@ def supervisor_command() -> list[str]:
     working directory the one that execs start in by default.
     """
     return [
-        f"{SUPERVISOR_DIR}/lib/ld-linux-x86-64.so.2",
+        f"{SUPERVISOR_DIR}/lib/ld.so",
         "--library-path",
         f"{SUPERVISOR_DIR}/lib",
         "--argv0",

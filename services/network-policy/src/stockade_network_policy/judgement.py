@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
-from stockade_network_policy.domain.decision import Decision, Request
+from stockade_audit import Action, Entry, Journal, RecordUnavailable, new_entry_id
+from stockade_rpckit.identity import Principal
+from stockade_rpckit.logs import get_logger
 
+from stockade_network_policy.catalogue import Catalogue
+from stockade_network_policy.decisions import Decisions, Judged, Outcome
+from stockade_network_policy.domain.decision import Decision, Request, Ruling, Verdict, decide
+from stockade_network_policy.domain.errors import LimitsUnavailable
+from stockade_network_policy.domain.limits import Refusal
+from stockade_network_policy.domain.policy import Limits, Policy
+from stockade_network_policy.domain.ports import LimitStore
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How an allowed request ended."""
+__all__ = ["Judged", "Judgement", "Outcome"]
 
-    status: int  # HTTP status; 0 where there was none
-    bytes_sent: int
-    bytes_received: int
-    duration_s: float
-    details: str  # Envoy's response code details, or what the agent reported
-    known: bool = True  # False: nobody said in time (`outcome_unknown`)
+log = get_logger(__name__)
 
-
-@dataclass(slots=True, kw_only=True)
-class Judged:
-    """A request, its decision and, once it is known, its outcome."""
-
-    request: Request
-    decision: Decision
-    time_ns: int
-    outcome: Outcome | None = None
+OUTCOME_WAIT_S = 300.0  # without a sign of life for so long, an outcome counts as unknown
+_SWEEP_S = 5.0
+_RETRY_US = 1_000_000
+_ACTIONS = {Verdict.ALLOW: Action.ALLOWED, Verdict.DENY: Action.BLOCKED, Verdict.LIMIT: Action.RATE_LIMITED}
 
 
 class Judgement:
     """Policy, limits and record in one call."""
 
-    async def judge(self, request: Request) -> Decision:
+    def __init__(
+        self, catalogue: Catalogue, limits: LimitStore, journal: Journal, *, outcome_wait_s: float = OUTCOME_WAIT_S
+    ) -> None:
+        self.decisions = Decisions()
+        self._catalogue = catalogue
+        self._limits = limits
+        self._journal = journal
+        self._outcome_wait_s = outcome_wait_s
+
+    async def judge(self, request: Request, asker: Principal | None = None) -> Decision:
         """Decides in one atomic step and returns once the audit entry `decision_id` is durable.
 
-        Raises `RecordUnavailable` where it cannot be recorded: the asker refuses the request (503), never lets it pass.
+        `asker` is who asked where that is not the agent itself. Raises `RecordUnavailable` where the decision cannot
+        be recorded: the asker refuses the request (503) and never lets it pass.
         """
-        raise NotImplementedError
+        policy = (rules := self._catalogue.rules(request.agent_type)).policy
+        ruling = decide(rules, request)
+        decision_id = new_entry_id()
+        refusal = await self._count(request, policy.limits, decision_id) if ruling.allowed else None
+        decision = _decision(decision_id, policy, request, ruling, refusal)
+        judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
+        try:
+            await self._journal.append(_entry(judged, policy, asker))
+        except RecordUnavailable:
+            await self._close_tunnel(judged)
+            raise
+        self.decisions.add(judged)
+        return decision
 
     async def outcome(
         self,
@@ -50,17 +72,193 @@ class Judgement:
         duration_s: float,
         details: Mapping[str, str] | None = None,
     ) -> bool:
-        """Closes a decision; False where it is unknown or closed already (the first outcome stands)."""
-        raise NotImplementedError
+        """Closes a decision; False where it is unknown or closed already (the first outcome stands).
+
+        `details["refused"]` says what ended a tunnel without a word (its SNI, its address, its name): the decision
+        then stands among its sandbox's latest refusals.
+        """
+        judged = self.decisions.find(decision_id)
+        if judged is None or judged.outcome is not None or judged.decision.verdict is not Verdict.ALLOW:
+            return False
+        outcome = Outcome(
+            status=status,
+            bytes_sent=bytes_sent,
+            bytes_received=bytes_received,
+            duration_s=duration_s,
+            details="; ".join(f"{key}={value}" for key, value in (details or {}).items()),
+        )
+        await self._close(judged, outcome, Action.OUTCOME, details)
+        if details and details.get("refused"):
+            self.decisions.add_refusal(judged)
+        return True
 
     async def progress(self, decision_id: str, bytes_sent: int, bytes_received: int) -> bool:
         """Counts an open tunnel's bytes so far (totals); True when its agent's tunnels have to be cut."""
-        raise NotImplementedError
+        judged = self.decisions.find(decision_id)
+        if judged is None or judged.outcome is not None:
+            return False
+        self.decisions.alive(judged)
+        return await self._count_bytes(judged, bytes_sent + bytes_received)
 
     def get(self, decision_id: str, sandbox: str = "") -> Judged | None:
         """The decision of that id, where `sandbox` is empty or asked for it."""
-        raise NotImplementedError
+        judged = self.decisions.find(decision_id)
+        return judged if judged is not None and sandbox in ("", judged.request.sandbox) else None
 
     def recent(self, sandbox: str) -> list[Judged]:
         """The sandbox's latest refusals and silently ended tunnels, newest first; at most 50."""
-        raise NotImplementedError
+        return self.decisions.recent(sandbox)
+
+    async def close_abandoned(self) -> None:
+        """Closes decisions whose outcome never came, for ever."""
+        while True:
+            await asyncio.sleep(min(_SWEEP_S, self._outcome_wait_s / 4))
+            for judged in self.decisions.abandoned(self._outcome_wait_s):
+                unknown = Outcome(status=0, bytes_sent=0, bytes_received=0, duration_s=0.0, details="", known=False)
+                try:
+                    await self._close(judged, unknown, Action.OUTCOME_UNKNOWN, None)
+                except RecordUnavailable as error:
+                    log.warning("an abandoned decision stays open", extra={"error": str(error)})
+                    break
+
+    async def _count(self, request: Request, limits: Limits, decision_id: str) -> Refusal | None:
+        tunnel = decision_id if request.method == "CONNECT" else ""
+        lease, _, ticket = request.lease.rpartition(".")
+        try:
+            if lease and ticket.isdecimal():
+                refusal = await self._limits.redeem(
+                    request.agent, limits, lease=lease, ticket=int(ticket), tunnel=tunnel
+                )
+                if refusal is None or refusal.rule != "lease":
+                    return refusal
+            return await self._limits.take(request.agent, limits, tunnel=tunnel)
+        except LimitsUnavailable as error:
+            log.warning("limits cannot be counted: refused", extra={"error": str(error)})
+            return Refusal("limits_unavailable", _RETRY_US)
+
+    async def _close(self, judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> None:
+        self.decisions.close(judged, outcome)  # before the wait, so that a second outcome finds it closed
+        try:
+            await self._journal.append(_closing_entry(judged, outcome, action, details))
+        except RecordUnavailable:
+            self.decisions.reopen(judged)
+            raise
+        await self._close_tunnel(judged)
+        await self._count_bytes(judged, outcome.bytes_sent + outcome.bytes_received)
+
+    async def _close_tunnel(self, judged: Judged) -> None:
+        if judged.request.method != "CONNECT" or judged.decision.verdict is not Verdict.ALLOW:
+            return
+        try:
+            await self._limits.close_tunnel(judged.request.agent, judged.decision.decision_id)
+        except LimitsUnavailable as error:
+            log.warning("an ended tunnel counts until its lifetime is over", extra={"error": str(error)})
+
+    async def _count_bytes(self, judged: Judged, total: int) -> bool:
+        new, judged.bytes_counted = total - judged.bytes_counted, max(total, judged.bytes_counted)
+        if new <= 0:
+            return False
+        limits = self._catalogue.rules(judged.request.agent_type).policy.limits
+        try:
+            return await self._limits.add_bytes(judged.request.agent, limits, new)
+        except LimitsUnavailable as error:
+            log.warning("bytes were not counted", extra={"error": str(error), "bytes": new})
+            return False
+
+
+def _decision(decision_id: str, policy: Policy, request: Request, ruling: Ruling, refusal: Refusal | None) -> Decision:
+    decision = Decision(
+        decision_id=decision_id,
+        verdict=Verdict.ALLOW if ruling.allowed else Verdict.DENY,
+        rule=ruling.rule,
+        reason=ruling.reason,
+        policy=policy.agent_type,
+        policy_version=policy.version,
+        canonical_host=ruling.host,
+        port=request.port,
+        reported=ruling.reported,
+    )
+    if refusal is None:
+        return decision
+    retry_after_s = refusal.retry_after_us / 1e6
+    return replace(
+        decision,
+        verdict=Verdict.LIMIT,
+        rule=refusal.rule,
+        reason=_limit_reason(refusal.rule, policy.limits, retry_after_s),
+        retry_after_s=retry_after_s,
+        reported=False,
+    )
+
+
+def _limit_reason(rule: str, limits: Limits, retry_after_s: float) -> str:
+    texts = {
+        "requests_per_minute": f"{limits.requests_per_minute} requests a minute, {limits.burst_size} at once",
+        "requests_per_hour": f"{limits.requests_per_hour} requests an hour",
+        "max_tunnels": f"{limits.max_tunnels} tunnels at once",
+        "bytes_per_hour": f"{limits.bytes_per_hour} bytes an hour",
+        "limits_unavailable": "what can be counted, and the engine that counts does not answer",
+    }
+    return f"the limit is {texts[rule]}; try again in {max(retry_after_s, 0.001):.3g} s"
+
+
+def _entry(judged: Judged, policy: Policy, asker: Principal | None) -> Entry:
+    request, decision = judged.request, judged.decision
+    _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
+    optional: dict[str, Any] = {}
+    if policy.audit_logging:
+        optional = {"method": request.method, "path": request.path.partition("?")[0], "metadata": _metadata(judged)}
+    return Entry(
+        id=decision.decision_id,
+        time_ns=judged.time_ns,
+        action=_ACTIONS[decision.verdict],
+        principal_kind=str(asker.kind) if asker else "agent",
+        principal=asker.name if asker else request.agent,
+        agent=request.agent,
+        agent_type=request.agent_type,
+        sandbox=request.sandbox,
+        domain=decision.canonical_host or request.host[:255],
+        reason=decision.reason,
+        rule=decision.rule,
+        policy_version=decision.policy_version,
+        trace_id=trace_id,
+        span_id=span_id,
+        **optional,
+    )
+
+
+def _metadata(judged: Judged) -> dict[str, str | int | float | bool]:
+    request, decision = judged.request, judged.decision
+    metadata: dict[str, str | int | float | bool] = {"port": request.port, "policy": decision.policy}
+    if request.host != decision.canonical_host:
+        metadata["host"] = request.host[:255]
+    if request.lease:
+        metadata["lease"] = request.lease[:128]
+    if decision.reported:
+        metadata["reported"] = True
+    if decision.retry_after_s:
+        metadata["retry_after_s"] = decision.retry_after_s
+    return metadata
+
+
+def _closing_entry(judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> Entry:
+    request, decision = judged.request, judged.decision
+    _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
+    return Entry(
+        action=action,
+        intent_id=decision.decision_id,
+        principal_kind="agent",
+        principal=request.agent,
+        agent=request.agent,
+        agent_type=request.agent_type,
+        sandbox=request.sandbox,
+        domain=decision.canonical_host,
+        reason="" if outcome.known else "NOT_REPORTED",
+        status=outcome.status,
+        bytes_sent=outcome.bytes_sent,
+        bytes_received=outcome.bytes_received,
+        duration_us=round(outcome.duration_s * 1e6),
+        trace_id=trace_id,
+        span_id=span_id,
+        metadata=dict(details or {}),
+    )

@@ -1,0 +1,135 @@
+"""The decisions of the last while: what waits for its outcome, what was refused lately, what keeps being refused.
+
+All of it is a view of the audit record that is kept in memory, bounded, and lost with the process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from stockade_network_policy.domain.decision import Decision, Request, Verdict
+
+KEPT = 20_000  # decisions that can still be asked for
+REFUSALS_SHOWN = 50  # of one sandbox
+SANDBOXES_KEPT = 5_000
+HOSTS_KEPT = 2_000  # refused hosts of one agent type, for proposals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an allowed request ended."""
+
+    status: int  # HTTP status; 0 where there was none
+    bytes_sent: int
+    bytes_received: int
+    duration_s: float
+    details: str  # Envoy's response code details, or what the agent reported
+    known: bool = True  # False: nobody said in time (`outcome_unknown`)
+
+
+@dataclass(slots=True, kw_only=True)
+class Judged:
+    """A request, its decision and, once it is known, its outcome."""
+
+    request: Request
+    decision: Decision
+    time_ns: int
+    outcome: Outcome | None = None
+    bytes_counted: int = 0
+    alive_s: float = field(default_factory=time.monotonic)  # when it last gave a sign of life
+
+
+@dataclass(slots=True)
+class RefusedHost:
+    """A host that one agent type was refused, or would have been."""
+
+    host: str
+    port: int
+    count: int = 0
+    last_ns: int = 0
+
+
+class Decisions:
+    """What `Judgement` remembers."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Judged] = OrderedDict()
+        self._open: OrderedDict[str, Judged] = OrderedDict()  # by sign of life, oldest first
+        self._refusals: OrderedDict[str, deque[Judged]] = OrderedDict()
+        self._refused_hosts: dict[str, OrderedDict[tuple[str, int], RefusedHost]] = {}
+
+    def add(self, judged: Judged) -> None:
+        """Remembers a decision; an allowed one waits for its outcome."""
+        decision = judged.decision
+        self._kept[decision.decision_id] = judged
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        if decision.verdict is Verdict.ALLOW:
+            self._open[decision.decision_id] = judged
+        else:
+            self.add_refusal(judged)
+        if decision.rule in ("block_unknown_domains", "allowed_ports") and (decision.reported or not _passed(decision)):
+            self._count_refused(judged)
+
+    def add_refusal(self, judged: Judged) -> None:
+        """Shows a decision among its sandbox's latest refusals."""
+        latest = self._refusals.setdefault(judged.request.sandbox, deque(maxlen=REFUSALS_SHOWN))
+        latest.appendleft(judged)
+        self._refusals.move_to_end(judged.request.sandbox)
+        if len(self._refusals) > SANDBOXES_KEPT:
+            self._refusals.popitem(last=False)
+
+    def find(self, decision_id: str) -> Judged | None:
+        """A decision, while it is kept or waits for its outcome."""
+        return self._open.get(decision_id) or self._kept.get(decision_id)
+
+    def alive(self, judged: Judged) -> None:
+        """The request is known to be going on."""
+        judged.alive_s = time.monotonic()
+        if judged.decision.decision_id in self._open:
+            self._open.move_to_end(judged.decision.decision_id)
+
+    def close(self, judged: Judged, outcome: Outcome) -> None:
+        """The request ended."""
+        judged.outcome = outcome
+        self._open.pop(judged.decision.decision_id, None)
+
+    def reopen(self, judged: Judged) -> None:
+        """Its end could not be recorded: it waits again."""
+        judged.outcome = None
+        self._open[judged.decision.decision_id] = judged
+
+    def abandoned(self, wait_s: float) -> list[Judged]:
+        """Decisions that gave no sign of life for so long."""
+        since = time.monotonic() - wait_s
+        return list(takewhile(lambda judged: judged.alive_s < since, self._open.values()))
+
+    def awaiting(self) -> int:
+        """How many decisions wait for their outcome."""
+        return len(self._open)
+
+    def recent(self, sandbox: str) -> list[Judged]:
+        """The sandbox's latest refusals, newest first."""
+        return list(self._refusals.get(sandbox, ()))
+
+    def refused_hosts(self, policy: str, since_ns: int) -> Iterator[RefusedHost]:
+        """What the agents under a policy were refused since then."""
+        return (host for host in self._refused_hosts.get(policy, {}).values() if host.last_ns >= since_ns)
+
+    def _count_refused(self, judged: Judged) -> None:
+        decision = judged.decision
+        hosts = self._refused_hosts.setdefault(decision.policy, OrderedDict())
+        key = (decision.canonical_host, decision.port)
+        host = hosts.setdefault(key, RefusedHost(*key))
+        host.count, host.last_ns = host.count + 1, judged.time_ns
+        hosts.move_to_end(key)
+        if len(hosts) > HOSTS_KEPT:
+            hosts.popitem(last=False)
+
+
+def _passed(decision: Decision) -> bool:
+    return decision.verdict is Verdict.ALLOW

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stockade_cli.stack.accounts import Account
 
+# Sandboxes' loop mounts are let go of: a copy of one in here would keep its device busy after the host unmounts it.
 # $1: the closed directory; $2: where to build its stand-in; $3: how many paths follow, then those, then the command.
 _STAND_IN = """
 set -e
@@ -22,6 +23,9 @@ while [ "$count" -gt 0 ]; do
   shift; count=$((count - 1))
 done
 mount --rbind "$stage" "$closed"
+while read -r device point _; do
+  case $device in /dev/loop*) umount --lazy "$point" ;; esac
+done < /proc/self/mounts
 exec "$@"
 """
 
@@ -40,7 +44,7 @@ def command_line(command: Sequence[str], account: Account | None, needed: Iterab
         return switched
     inside = [str(path) for path in paths if path.is_relative_to(closed)]
     stand_in = ["sh", "-c", _STAND_IN, "sh", str(closed), str(stage), str(len(inside)), *inside]
-    # Slave: an unmount on the host reaches the process too, so that it holds no loop device alive.
+    # Slave: an unmount on the host reaches the process too, where the host's mounts are shared.
     return ["unshare", "--mount", "--propagation", "slave", "--", *stand_in, *switched]
 
 

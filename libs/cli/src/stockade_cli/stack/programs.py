@@ -28,8 +28,8 @@ class Service:
 
 # The record first: nothing happens that could not be written down. The gate needs the policies, sandboxes need all.
 AUDIT = Service("audit", "stockade-auditd", "STOCKADE_AUDIT")
-POLICY = Service("policy", "stockade-network-policy", "STOCKADE_NETWORK_POLICY")
-CACHE = Service("cache", "stockade-embedding-cache", "STOCKADE_EMBEDDING_CACHE")
+POLICY = Service("policy", "stockade-network-policy", "STOCKADE_POLICY")
+CACHE = Service("cache", "stockade-embedding-cache", "STOCKADE_CACHE")
 SANDBOX = Service("sandbox", "stockade-sandbox", "STOCKADE_SANDBOX")
 
 GATE_PREFIX = "STOCKADE_GATE"

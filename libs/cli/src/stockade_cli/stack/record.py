@@ -28,6 +28,7 @@ class StackRecord:
     engine: str
     engine_ours: bool
     state_dir: str
+    operator: str
     firewall: bool = False
     processes: list[ProcessRecord] = field(default_factory=list)
 

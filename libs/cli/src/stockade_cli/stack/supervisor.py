@@ -36,6 +36,7 @@ class Supervisor:
             engine=engine.address,
             engine_ours=engine.ours,
             state_dir=str(settings.state_dir),
+            operator=settings.person,
         )
 
     async def run(self) -> int:

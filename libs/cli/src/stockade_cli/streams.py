@@ -1,0 +1,108 @@
+"""A command's streams and those of this terminal, joined; and the exit code that its ending means here."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from typing import IO, Any, TypeVar
+
+from stockade.sandbox.v1 import exec_service_pb2
+from stockade_agent.sandbox import CHUNK_BYTES, AsyncSandbox, Ending
+
+from stockade_cli.errors import Exit
+
+R = TypeVar("R")
+
+_EXITS = {"TIMEOUT": Exit.TIMEOUT, "CANCELLED": Exit.INTERRUPTED, "SANDBOX_LOST": Exit.NOT_RUN}
+_KILLED = 128 + signal.SIGKILL
+
+Sink = Callable[[bytes], None]
+"""Takes a piece of output."""
+
+
+async def run_joined(sandbox: AsyncSandbox, command: exec_service_pb2.Command, out: Sink, err: Sink) -> Ending:
+    """Run `command` with our stdin as its own, and its output into the sinks, until it ends."""
+    async with aclosing(sandbox.exec(command, stdin_inputs())) as events:
+        async for event in events:
+            match event.WhichOneof("event"):
+                case "stdout":
+                    out(event.stdout.data)
+                case "stderr":
+                    err(event.stderr.data)
+                case "gap":
+                    missing = event.gap.to_offset - event.gap.from_offset
+                    err(f"stockade: {missing} bytes of output are missing here\n".encode())
+                case "ended":
+                    return Ending.of(event.ended)
+    raise AssertionError("the contract ends every stream with `ended` or an error")
+
+
+async def stdin_inputs() -> AsyncIterator[exec_service_pb2.ExecInput]:
+    """What arrives on our stdin, then its end. Read on a thread: a file, a pipe and a terminal can all be read so."""
+    loop = asyncio.get_running_loop()
+    pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError, OSError):  # the loop ended first, or there is no stdin
+            while True:
+                piece = os.read(0, CHUNK_BYTES)
+                asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result()
+                if not piece:
+                    return
+        with contextlib.suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(pieces.put(b""), loop)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    while piece := await pieces.get():
+        yield exec_service_pb2.ExecInput(stdin=piece)
+    yield exec_service_pb2.ExecInput(close_stdin=True)
+
+
+def sink(stream: IO[bytes]) -> Sink:
+    """Writes through to one of our own streams."""
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        stream.flush()
+
+    return write
+
+
+def exit_code(ending: Ending) -> int:
+    """The exit code that says how a command ended, as a shell would."""
+    if ending.exit_code is not None:
+        return ending.exit_code
+    if ending.signal is not None and ending.reason == "SIGNALLED":
+        return 128 + ending.signal
+    return _EXITS.get(ending.reason, _KILLED)
+
+
+def run_interruptible(work: Coroutine[Any, Any, R]) -> R:
+    """Run `work`; Ctrl-C or SIGTERM cancels it once, after which it may still put things in order.
+
+    Raises KeyboardInterrupt when it was cancelled.
+    """
+
+    async def main() -> R:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: task.cancelling() or task.cancel())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+    return asyncio.run(main())
+
+
+def stdout_bytes() -> IO[bytes]:
+    return sys.stdout.buffer
+
+
+def stderr_bytes() -> IO[bytes]:
+    return sys.stderr.buffer

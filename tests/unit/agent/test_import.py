@@ -1,0 +1,37 @@
+"""Importing the SDK costs nothing until it is used."""
+
+import subprocess
+import sys
+
+import pytest
+import stockade_agent
+
+
+def test_the_package_imports_no_grpc() -> None:
+    code = "import stockade_agent, sys; stockade_agent.Stockade; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_exported() -> None:
+    assert dir(stockade_agent) == [
+        "AsyncSandbox",
+        "AsyncStockade",
+        "DeadlineExceeded",
+        "Ending",
+        "Exhausted",
+        "InvalidRequest",
+        "NotFound",
+        "Refused",
+        "Result",
+        "Sandbox",
+        "Stockade",
+        "StockadeError",
+        "Unreachable",
+    ]
+    for name in dir(stockade_agent):
+        assert getattr(stockade_agent, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Sandbx'"):
+        _ = stockade_agent.Sandbx

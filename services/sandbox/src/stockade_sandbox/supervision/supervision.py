@@ -23,8 +23,8 @@ class Supervision:
         """Names the one process, by its pid on the host, whose connection is taken as the supervisor's."""
         raise NotImplementedError
 
-    async def attached(self, sandbox: str, timeout: float) -> None:
-        """Returns once the supervisor is on the line; raises SupervisorAbsent after `timeout` seconds."""
+    async def attached(self, sandbox: str, timeout_s: float) -> None:
+        """Returns once the supervisor is on the line; raises SupervisorAbsent after `timeout_s` seconds."""
         raise NotImplementedError
 
     async def set_doors(self, sandbox: str, doors: bool) -> None:

@@ -107,6 +107,15 @@ class AsyncSandbox:
         self.info: sandbox_pb2.Sandbox | None = None
         """The sandbox as the service described it last; None before it is created."""
 
+    @classmethod
+    def existing(cls, stockade: AsyncStockade, name: str) -> AsyncSandbox:
+        """One that was created before, by its name."""
+        from stockade.sandbox.v1 import sandbox_pb2
+
+        found = cls(stockade, agent="")
+        found.info = sandbox_pb2.Sandbox(name=name)
+        return found
+
     @property
     def name(self) -> str:
         """Its name; empty before it is created."""

@@ -37,6 +37,13 @@ def channel(service: str, settings: StackSettings | None = None) -> Iterator[grp
         yield grpc.intercept_channel(opened, _Tracing())
 
 
+@contextmanager
+def stub(kind: Callable[[grpc.Channel], Any], service: str) -> Iterator[Any]:
+    """A generated stub of class `kind` on the channel to a service by its short name."""
+    with channel(service) as to:
+        yield kind(to)
+
+
 class _Details(NamedTuple):
     method: str
     timeout: float | None

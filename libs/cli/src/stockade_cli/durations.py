@@ -36,6 +36,15 @@ def show_bytes(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
 
 
+def show_age(age: timedelta) -> str:
+    """A duration in its largest unit: 45s, 12m, 5h, 3d."""
+    seconds = int(age.total_seconds())
+    for unit in ("d", "h", "m"):
+        if seconds >= _UNITS[unit]:
+            return f"{seconds // int(_UNITS[unit])}{unit}"
+    return f"{seconds}s"
+
+
 class Duration(click.ParamType[timedelta]):
     """A click parameter type that yields timedelta."""
 

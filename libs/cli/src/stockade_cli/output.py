@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +28,13 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     click.echo(style(_line(headers, widths), dim=True))
     for row in texts:
         click.echo(_line(row, widths))
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """One thing, a line for each of its fields."""
+    width = max(map(len, fields), default=0)
+    for name, value in fields.items():
+        click.echo(f"{style(name.ljust(width), dim=True)}  {value}")
 
 
 def style(text: str, **how: Any) -> str:

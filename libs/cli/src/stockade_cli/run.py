@@ -21,7 +21,7 @@ from stockade_cli.durations import Duration, show_bytes
 from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.output import json_option, print_json, say
 from stockade_cli.refusals import Refusal, refusals
-from stockade_cli.sandbox_options import network_mode_option, pairs, sandbox_options
+from stockade_cli.sandbox_options import agent_request, sandbox_options
 from stockade_cli.settings import StackSettings
 from stockade_cli.streams import (
     Sink,
@@ -47,7 +47,6 @@ class Outcome:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @sandbox_options
-@network_mode_option
 @click.option("--upload", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
               help="Copy DIR's content to /workspace first.")  # fmt: skip
 @click.option("--timeout", type=Duration(), metavar="D", help="End the command after this long, e.g. 90s or 5m.")
@@ -91,7 +90,7 @@ async def _run(
     with tracing.tracer().start_as_current_span("stockade.run") as span:
         trace_id = trace.format_trace_id(span.get_span_context().trace_id)
         async with AsyncStockade.connect(settings.run_dir) as stockade:
-            sandbox = AsyncSandbox(stockade, **_request(settings, ask))
+            sandbox = AsyncSandbox(stockade, **agent_request(settings, ask))
             created = await sandbox.create()
             for warning in created.warnings:
                 say(f"stockade: {warning}")
@@ -111,11 +110,6 @@ def _ensure_stack(settings: StackSettings) -> None:
     if Lock(settings.run_dir).holder() is None and not settings.socket("sandbox").exists():
         say("stockade: no stack runs; starting one")
         start(settings)
-
-
-def _request(settings: StackSettings, ask: dict[str, Any]) -> dict[str, Any]:
-    agent = ask["agent"] or f"{ask['agent_type'].removeprefix('qe-')}-{settings.person}"
-    return {**ask, "agent": agent, "env": pairs(ask["env"]), "network_mode": ask["network_mode"] or ""}
 
 
 def _tell(outcome: Outcome) -> None:

@@ -1,17 +1,20 @@
 """Options that every command which creates a sandbox takes."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from stockade_cli.durations import Size
+from stockade_cli.settings import StackSettings
 
 F = TypeVar("F")
 
 _OPTIONS = (
     click.option("--agent-type", default="default", show_default=True, help="Whose profile and policy hold."),
     click.option("--agent", default="", metavar="ID", help="The agent it belongs to; default: its type and your name."),
+    click.option("--network-mode", type=click.Choice(["isolated", "whitelisted", "host"], case_sensitive=False),
+                 help="Which ways out it has; default: the profile's."),
     click.option("--image", default="", metavar="I", help="The image to run; default: the agent image."),
     click.option("--allow-domain", "allowed_domains", multiple=True, metavar="D",
                  help="Narrow the policy to this domain; may be repeated."),
@@ -22,18 +25,18 @@ _OPTIONS = (
     click.option("--pids", type=int, default=0, help="Processes; at most the profile's."),
 )  # fmt: skip
 
-network_mode_option = click.option(
-    "--network-mode",
-    type=click.Choice(["isolated", "whitelisted", "host"], case_sensitive=False),
-    help="Which ways out it has; default: the profile's.",
-)
-
 
 def sandbox_options(command: F) -> F:
     """Adds them to a click command, as keyword arguments named as those of `AsyncSandbox`."""
     for option in reversed(_OPTIONS):
         command = option(command)  # type: ignore[type-var]
     return command
+
+
+def agent_request(settings: StackSettings, ask: dict[str, Any]) -> dict[str, Any]:
+    """The options' values as arguments of `AsyncSandbox`."""
+    agent = ask["agent"] or f"{ask['agent_type'].removeprefix('qe-')}-{settings.person}"
+    return {**ask, "agent": agent, "env": pairs(ask["env"]), "network_mode": ask["network_mode"] or ""}
 
 
 def pairs(texts: Iterable[str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ def _service(settings: StackSettings, service: Service, more: Mapping[str, str] 
 
 def _gate(settings: StackSettings) -> Program:
     config = settings.run_dir / "gate" / "envoy.yaml"
-    command = [str(envoy()), "--config-path", str(config), "--drain-time-s", "1", "--use-dynamic-base-id"]
+    command = [str(envoy()), "--config-path", str(config), "--drain-time-s", "0", "--use-dynamic-base-id"]
     return Program("gate", _command(settings, "gate", command), environment(), _gate_ready(settings))
 
 

@@ -1,0 +1,67 @@
+"""Reads from Envoy how often its local caps refused each sandbox: the counters of its admin socket."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from stockade_audit import Action
+
+from stockade_network_policy.gate.door import Door
+from stockade_network_policy.gate.folds import Folds
+from stockade_network_policy.gate.outcomes import kind_of
+from stockade_network_policy.gate.telemetry import CAPPED
+
+_COUNTERS = {
+    "local_cap": re.compile(rf"caps\.{CAPPED}\.sandbox\.(?P<sandbox>.+)\.chain\.\w+"),
+    "connection_rate": re.compile(r"local_rate_limit\.\w+/(?P<sandbox>.+)\.rate_limited"),
+    "connection_limit": re.compile(r"connection_limit\.\w+/(?P<sandbox>.+)\.limited_connections"),
+}
+_FILTER = f"{CAPPED}|/.*(rate_limited|limited_connections)$"
+_STATUS = {"local_cap": 429}
+
+
+class Caps:
+    """The counters as they were last read."""
+
+    def __init__(self, admin: Path, folds: Folds, door_of: Callable[[str], Door | None]) -> None:
+        self._admin = admin
+        self._folds = folds
+        self._door_of = door_of
+        self._seen: dict[str, int] = {}
+
+    async def read(self) -> None:
+        """Counts what was refused since the last time. An Envoy that does not answer refuses nothing just now."""
+        try:
+            async with asyncio.timeout(1):
+                stats = await _stats(self._admin)
+        except (OSError, TimeoutError, ValueError):
+            return
+        for stat in stats:
+            name, value = stat["name"], stat["value"]
+            new = value - self._seen.get(name, 0)
+            self._seen[name] = value
+            if new:  # a value below the last one comes from an Envoy that was started again
+                self._count(name, new if new > 0 else value)
+
+    def _count(self, name: str, new: int) -> None:
+        for rule, pattern in _COUNTERS.items():
+            if match := pattern.fullmatch(name):
+                sandbox = match["sandbox"]
+                reason = "more than one sandbox may ask of the gate at once"
+                kind = kind_of(Action.RATE_LIMITED, rule, reason, sandbox, self._door_of(sandbox), _STATUS.get(rule, 0))
+                self._folds.add(kind, new)
+
+
+async def _stats(admin: Path) -> list[dict[str, Any]]:
+    reader, writer = await asyncio.open_unix_connection(str(admin))
+    try:
+        path = f"/stats?format=json&usedonly&type=Counters&filter={_FILTER}"
+        writer.write(f"GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n".encode())
+        answer = await reader.read()
+    finally:
+        writer.close()
+    stats = orjson.loads(answer.partition(b"\r\n\r\n")[2])["stats"]
+    return [stat for stat in stats if "name" in stat]

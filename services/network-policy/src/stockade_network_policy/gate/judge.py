@@ -1,0 +1,198 @@
+"""Answers Envoy's questions: HTTP/1.1 on a Unix socket, by hand, since it is asked before each request.
+
+`POST /check`  headers x-method, x-host, x-path, x-scheme, x-sandbox, x-agent, x-agent-type (, x-lease, traceparent)
+               200 with x-stockade-host and x-stockade-port, or 403, 429, 503 with a JSON body that says why
+`GET /explain` header x-stockade-sandbox: that sandbox's latest refusals, or the decision `?id=`
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+from stockade_audit import RecordUnavailable
+from stockade_rpckit.logs import get_logger
+
+from stockade_network_policy.domain.decision import Decision, Request, Verdict
+from stockade_network_policy.gate import sockets, target
+from stockade_network_policy.gate.bootstrap import EXPLAIN_HOST
+from stockade_network_policy.gate.door import Door
+from stockade_network_policy.handlers.explain import explain
+from stockade_network_policy.judgement import Judgement
+
+log = get_logger(__name__)
+
+MAX_HEAD_BYTES = 64 * 1024
+_STATUS = {
+    200: b"200 OK",
+    400: b"400 Bad Request",
+    403: b"403 Forbidden",
+    404: b"404 Not Found",
+    429: b"429 Too Many Requests",
+    503: b"503 Service Unavailable",
+}
+_VERDICTS = {Verdict.DENY: (403, "BLOCKED"), Verdict.LIMIT: (429, "RATE_LIMITED")}
+
+Headers = dict[str, str]
+
+
+@dataclass(slots=True)
+class Judge:
+    """From a question's headers to the bytes of its answer."""
+
+    judgement: Judgement
+    door_of: Callable[[str], Door | None]
+    judged: int = 0
+    refused: int = 0
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def check(self, headers: Headers) -> bytes:
+        """Judges one request. What cannot be judged or recorded is refused with 503."""
+        self.judged += 1
+        door = self.door_of(headers.get("x-sandbox", ""))
+        if door is None:
+            return self._unavailable("NO_DOOR", "the service does not know this sandbox's door")
+        try:
+            decision = await self.judgement.judge(_request(headers, door))
+        except RecordUnavailable:
+            return self._unavailable("RECORD_UNAVAILABLE", "the audit record cannot be written; try again")
+        if decision.verdict is Verdict.ALLOW:
+            return _allowed(decision)
+        self.refused += 1
+        return _refused(decision)
+
+    async def explain(self, headers: Headers, url: str) -> bytes:
+        """The sandbox's latest refusals, or the one decision that `?id=` names."""
+        parts = urlsplit(url)
+        if parts.path != "/explain":
+            return response(404, _json({"error": f"ask http://{EXPLAIN_HOST}/explain"}), _JSON)
+        wanted = parse_qs(parts.query).get("id", [""])[0]
+        body = explain(self.judgement, headers.get("x-stockade-sandbox", ""), wanted)
+        return response(200 if body is not None else 404, _json(body or {"error": f"no decision {wanted}"}), _JSON)
+
+    def _unavailable(self, reason: str, message: str) -> bytes:
+        self.refused += 1
+        return response(503, _json({"verdict": "UNAVAILABLE", "reason": reason, "message": message}), _JSON)
+
+
+class Connection(asyncio.Protocol):
+    """One of Envoy's connections: a question at a time, kept alive."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol: a question is a head without a body."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+            task = asyncio.get_running_loop().create_task(self._answer(head))
+            self._judge.tasks.add(task)
+            task.add_done_callback(self._judge.tasks.discard)
+        if len(self._buffer) > MAX_HEAD_BYTES:
+            self._transport.close()
+
+    async def _answer(self, head: bytes) -> None:
+        line, headers = parse(head)
+        try:
+            if line.startswith("POST /check "):
+                answer = await self._judge.check(headers)
+            elif line.startswith("GET "):
+                answer = await self._judge.explain(headers, line.split(" ")[1])
+            else:
+                answer = response(400, b"", b"")
+        except Exception:
+            log.exception("a question could not be answered")
+            answer = response(503, b"", b"")
+        self._transport.write(answer)
+
+
+async def serve(judge: Judge, path: Path) -> asyncio.AbstractServer:
+    """Listens on `path`; whoever can enter its directory may ask."""
+    sockets.clear(path)
+    server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(judge), str(path), backlog=1024)
+    sockets.open_to_directory(path)
+    return server
+
+
+def parse(head: bytes) -> tuple[str, Headers]:
+    """The request line and the headers, by lower-case name, of a request's head. The last of equal names counts."""
+    line, *rest = head.decode("utf-8", "replace").split("\r\n")
+    headers = {}
+    for header in rest:
+        name, _, value = header.partition(":")
+        headers[name.lower()] = value.strip()
+    return line, headers
+
+
+def response(status: int, body: bytes, headers: bytes) -> bytes:
+    """A whole answer; `headers` is lines that each end in CRLF."""
+    return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (_STATUS[status], headers, len(body), body)
+
+
+_JSON = b"content-type: application/json\r\n"
+
+
+def _request(headers: Headers, door: Door) -> Request:
+    """Who asks is what the door says, as the service opened it."""
+    method, scheme = headers.get("x-method", ""), headers.get("x-scheme", "")
+    host, port, malformed = target.read(method, scheme, headers.get("x-host", ""))
+    return Request(
+        agent=door.agent,
+        agent_type=door.agent_type,
+        sandbox=door.sandbox,
+        host=host,
+        port=port,
+        malformed=malformed,
+        method=method,
+        scheme=scheme,
+        path=headers.get("x-path", ""),
+        narrowing=door.narrowing,
+        lease=headers.get("x-lease", ""),
+        traceparent=headers.get("traceparent", ""),
+    )
+
+
+def _allowed(decision: Decision) -> bytes:
+    lines = (
+        f"x-stockade-decision: {decision.decision_id}\r\n"
+        f"x-stockade-host: {decision.canonical_host}\r\nx-stockade-port: {decision.port}\r\n"
+    )
+    return response(200, b"", lines.encode())
+
+
+def _refused(decision: Decision) -> bytes:
+    status, verdict = _VERDICTS[decision.verdict]
+    body = {
+        "verdict": verdict,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "policy": decision.policy,
+        "policy_version": decision.policy_version,
+        "decision": decision.decision_id,
+        "explain": f"http://{EXPLAIN_HOST}/explain?id={decision.decision_id}",
+    }
+    lines = f"x-stockade-decision: {decision.decision_id}\r\nx-stockade-rule: {_header(decision.rule)}\r\n"
+    if decision.verdict is Verdict.LIMIT:
+        body["retry_after_s"] = decision.retry_after_s
+        lines += f"retry-after: {max(1, math.ceil(decision.retry_after_s))}\r\n"
+    return response(status, _json(body), _JSON + lines.encode())
+
+
+def _header(value: str) -> str:
+    """A value that fits into a header whatever a client made of it."""
+    return "".join(c if " " <= c <= "~" else "?" for c in value)
+
+
+def _json(body: object) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)

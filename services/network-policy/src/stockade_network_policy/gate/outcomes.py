@@ -1,0 +1,158 @@
+"""Joins Envoy's access log to decisions: how each allowed request ended, and what Envoy refused by itself.
+
+A request ends in the log of requests. A tunnel is told by its inside, in the log of tunnels; its CONNECT, answered 200
+before the inside was looked at, says nothing. The log is lossy by contract: a decision whose outcome never comes is
+closed as unknown by the judgement.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
+from google.protobuf.duration_pb2 import Duration
+from stockade_audit import Action, RecordUnavailable
+from stockade_rpckit.logs import get_logger
+
+from stockade_network_policy.gate.door import Door
+from stockade_network_policy.gate.folds import Folds, Kind
+from stockade_network_policy.judgement import Judgement
+
+log = get_logger(__name__)
+
+RequestEntry: TypeAlias = Any  # accesslog_pb2.HTTPAccessLogEntry
+TunnelEntry: TypeAlias = Any  # accesslog_pb2.TCPAccessLogEntry
+
+NOT_TLS = "NOT_TLS: inside a tunnel only TLS passes"
+WRONG_NAME = "SERVER_NAME: the TLS server name (SNI) is not the host of the CONNECT, or missing"
+ADDRESS_REFUSED = "ADDRESS_REFUSED: the name leads to an address that no policy opens"
+NAME_UNUSABLE = "NAME_UNUSABLE: the name does not resolve, or only to addresses that no policy opens"
+UNREACHABLE = "UNREACHABLE: the upstream did not answer"
+
+_JUDGED = "lua_response"
+"""How Envoy names the judge's own refusals, which were recorded when they were decided."""
+
+
+class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
+    """Takes Envoy's log; `cut` ends the tunnels of an agent that has used up its bytes."""
+
+    def __init__(
+        self,
+        judgement: Judgement,
+        folds: Folds,
+        door_of: Callable[[str], Door | None],
+        cut: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._judgement = judgement
+        self._folds = folds
+        self._door_of = door_of
+        self._cut = cut
+
+    async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
+        """Part of Envoy's AccessLogService: one stream for each log of each worker."""
+        async for message in requests:
+            for entry in message.http_logs.log_entry:
+                await self._guarded(self.request_ended(entry))
+            for entry in message.tcp_logs.log_entry:
+                await self._guarded(self.tunnel_told(entry))
+        return als_pb2.StreamAccessLogsResponse()
+
+    async def request_ended(self, entry: RequestEntry) -> None:
+        """Close the decision of a plain request, or count what never came to one."""
+        common, answer = entry.common_properties, entry.response
+        decision = common.custom_tags.get("decision", "")
+        details = answer.response_code_details
+        if not decision:
+            if common.upstream_cluster != "judge":  # those are the sandbox's own questions
+                self._count_undecided(entry)
+        elif details != _JUDGED and common.upstream_cluster != "inner":
+            await self._judgement.outcome(
+                decision,
+                status=answer.response_code.value,
+                bytes_sent=entry.request.request_body_bytes,
+                bytes_received=answer.response_body_bytes,
+                duration_s=_seconds(common.duration),
+                details=_details(common, details, _refusal_of_request(details)),
+            )
+
+    async def tunnel_told(self, entry: TunnelEntry) -> None:
+        """Count an open tunnel's bytes, or close its decision."""
+        common, told = entry.common_properties, entry.connection_properties
+        decision = common.custom_tags.get("decision", "")
+        if common.access_log_type == accesslog_pb2.TcpPeriodic:
+            if await self._judgement.progress(decision, told.received_bytes, told.sent_bytes):
+                await self._cut(common.custom_tags.get("sandbox", ""))
+            return
+        refusal = _refusal_of_tunnel(common)
+        await self._judgement.outcome(
+            decision,
+            status=0 if refusal else 200,
+            bytes_sent=0 if refusal else told.received_bytes,  # what was refused never left
+            bytes_received=told.sent_bytes,
+            duration_s=_seconds(common.duration),
+            details=_details(common, common.connection_termination_details, refusal),
+        )
+
+    def _count_undecided(self, entry: RequestEntry) -> None:
+        """What Envoy's codec rejected before the judge, and what the judge could not be asked."""
+        sandbox = entry.common_properties.custom_tags.get("sandbox", "")
+        status, details = entry.response.response_code.value, entry.response.response_code_details
+        self._folds.add(kind_of(Action.BLOCKED, "codec", details, sandbox, self._door_of(sandbox), status))
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """One entry that cannot be taken never ends the stream of the others."""
+        try:
+            await work
+        except RecordUnavailable:
+            log.warning("an outcome could not be recorded: it will be closed as unknown")
+        except Exception:
+            log.exception("an entry of the access log could not be taken")
+
+
+def kind_of(action: Action, rule: str, reason: str, sandbox: str, door: Door | None, status: int = 0) -> Kind:
+    """What is counted together of one sandbox."""
+    agent, agent_type = (door.agent, door.agent_type) if door else ("", "")
+    return Kind(
+        action=action,
+        rule=rule,
+        reason=reason,
+        sandbox=sandbox,
+        agent=agent,
+        agent_type=agent_type,
+        status=status,
+    )
+
+
+def _refusal_of_request(details: str) -> str:
+    if "address_denied" in details or "refused_address" in details:
+        return ADDRESS_REFUSED
+    return NAME_UNUSABLE if details.startswith("dns_resolution_failure") else ""
+
+
+def _refusal_of_tunnel(common: accesslog_pb2.AccessLogCommon) -> str:
+    details, flags = common.connection_termination_details, common.response_flags
+    if flags.no_route_found:
+        return NOT_TLS
+    if "refused_address" in details:
+        return ADDRESS_REFUSED
+    if details.startswith("rbac_access_denied"):
+        return WRONG_NAME
+    if flags.no_healthy_upstream:
+        return NAME_UNUSABLE
+    return UNREACHABLE if flags.upstream_connection_failure else ""
+
+
+def _details(common: accesslog_pb2.AccessLogCommon, details: str, refusal: str) -> dict[str, str]:
+    address = common.upstream_remote_address.socket_address
+    flags = ",".join(field.name for field, _ in common.response_flags.ListFields())
+    named = {
+        "details": "" if details == "via_upstream" else details,
+        "flags": flags,
+        "upstream": f"{address.address}:{address.port_value}" if address.address else "",
+        "refused": refusal,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9

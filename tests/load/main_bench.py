@@ -7,7 +7,6 @@ from typing import Any
 
 import docker
 import numpy as np
-from load.harness import Figure, p50, per_second, run, seconds_each, stack
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as cache
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2_grpc as cache_grpc
 from stockade.embeddingcache.v1 import vector_pb2
@@ -20,6 +19,8 @@ from stockade_agent.sandbox import AsyncSandbox
 from stockade_audit import Action, Entry, Journal
 from stockade_rpckit import threads
 from stockade_rpckit.channel import connect
+
+from load.harness import Figure, p50, per_second, run, seconds_each, stack
 
 IMAGE = "stockade/agent:latest"
 ROWS, DIMENSIONS = 256, 1536
@@ -120,15 +121,16 @@ async def appends() -> Figure:
     """Durable appends at 512 a commit, beside one commit per entry."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         journal = Journal.open(Path(directory), service="bench", slot="bench-0")
-        batch = [_entry(number) for number in range(512)]
+        batches = [[_entry(number) for number in range(512)] for _ in range(100)]
+        entries = [_entry(number) for number in range(500)]
 
         async def many() -> None:
-            await journal.append_many(batch)
+            await journal.append_many(batches.pop())
 
         async def one() -> None:
-            await journal.append(batch[0])
+            await journal.append(entries.pop())
 
-        rate, single = await per_second(4, 25, many) * len(batch), await per_second(1, 500, one)
+        rate, single = await per_second(4, 25, many) * 512, await per_second(1, 500, one)
         journal.close()
     return Figure("audit_append_per_s", rate, "1/s", "first figure; ≥ 100,000", {"one commit per entry": single})
 

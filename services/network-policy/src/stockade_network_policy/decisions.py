@@ -16,6 +16,7 @@ from stockade_network_policy.domain.decision import Decision, Request, Verdict
 KEPT = 20_000  # decisions that can still be asked for
 REFUSALS_SHOWN = 50  # of one sandbox
 SANDBOXES_KEPT = 5_000
+AGENTS_KEPT = 20_000
 HOSTS_KEPT = 2_000  # refused hosts of one agent type, for proposals
 
 
@@ -60,11 +61,14 @@ class Decisions:
         self._kept: OrderedDict[str, Judged] = OrderedDict()
         self._open: OrderedDict[str, Judged] = OrderedDict()  # by sign of life, oldest first
         self._refusals: OrderedDict[str, deque[Judged]] = OrderedDict()
+        self._agent_types: OrderedDict[str, str] = OrderedDict()
         self._refused_hosts: dict[str, OrderedDict[tuple[str, int], RefusedHost]] = {}
 
     def add(self, judged: Judged) -> None:
         """Remembers a decision; an allowed one waits for its outcome."""
-        decision = judged.decision
+        decision, request = judged.decision, judged.request
+        if self._agent_types.get(request.agent) != request.agent_type:
+            self._remember_type(request)
         self._kept[decision.decision_id] = judged
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -82,6 +86,10 @@ class Decisions:
         self._refusals.move_to_end(judged.request.sandbox)
         if len(self._refusals) > SANDBOXES_KEPT:
             self._refusals.popitem(last=False)
+
+    def type_of(self, agent: str) -> str:
+        """The type an agent asked with last; empty where it never did."""
+        return self._agent_types.get(agent, "")
 
     def find(self, decision_id: str) -> Judged | None:
         """A decision, while it is kept or waits for its outcome."""
@@ -119,6 +127,11 @@ class Decisions:
     def refused_hosts(self, policy: str, since_ns: int) -> Iterator[RefusedHost]:
         """What the agents under a policy were refused since then."""
         return (host for host in self._refused_hosts.get(policy, {}).values() if host.last_ns >= since_ns)
+
+    def _remember_type(self, request: Request) -> None:
+        self._agent_types[request.agent] = request.agent_type
+        if len(self._agent_types) > AGENTS_KEPT:
+            self._agent_types.popitem(last=False)
 
     def _count_refused(self, judged: Judged) -> None:
         decision = judged.decision

@@ -1,0 +1,126 @@
+"""DecisionService: decides requests and takes their outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from stockade.networkpolicy.v1 import decision_service_pb2 as pb
+from stockade.networkpolicy.v1 import decision_service_pb2_grpc
+from stockade_rpckit.identity import PrincipalKind, current_principal
+from stockade_rpckit.recording import current_record
+from stockade_rpckit.tracing import current_traceparent
+
+from stockade_network_policy.decisions import Judged
+from stockade_network_policy.domain.decision import Request
+from stockade_network_policy.handlers import messages
+from stockade_network_policy.handlers.callers import asker, subject
+from stockade_network_policy.handlers.failures import decision_not_found
+from stockade_network_policy.judgement import Judgement
+
+_PORTS = {"http": 80, "https": 443, "": 443}
+_SHOWN = 20
+
+Narrowing = Callable[[str], tuple[str, ...] | None]
+"""The domains that a sandbox was narrowed to; None where it was not."""
+
+
+class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
+    """See the contract."""
+
+    def __init__(self, judgement: Judgement, narrowing: Narrowing) -> None:
+        self._judgement = judgement
+        self._narrowing = narrowing
+
+    async def CheckRequest(self, request: pb.CheckRequestRequest, _context: Any) -> pb.CheckRequestResponse:
+        """See the contract."""
+        return pb.CheckRequestResponse(decision=await self._check(request.request))
+
+    async def BatchCheckRequests(
+        self, request: pb.BatchCheckRequestsRequest, _context: Any
+    ) -> pb.BatchCheckRequestsResponse:
+        """See the contract."""
+        decisions = await asyncio.gather(*map(self._check, request.requests))  # started, so counted, in order
+        return pb.BatchCheckRequestsResponse(decisions=decisions)
+
+    async def StreamCheckRequests(
+        self, requests: AsyncIterator[pb.StreamCheckRequestsRequest], _context: Any
+    ) -> AsyncIterator[pb.StreamCheckRequestsResponse]:
+        """See the contract."""
+        async for request in requests:
+            yield pb.StreamCheckRequestsResponse(decision=await self._check(request.request))
+
+    async def RecordRequest(self, request: pb.RecordRequestRequest, _context: Any) -> pb.RecordRequestResponse:
+        """See the contract."""
+        result = await self._record(request)
+        if result == pb.RECORD_RESULT_NOT_FOUND:
+            raise decision_not_found(request.decision_id)
+        return pb.RecordRequestResponse(recorded=result == pb.RECORD_RESULT_RECORDED)
+
+    async def BatchRecordRequests(
+        self, request: pb.BatchRecordRequestsRequest, _context: Any
+    ) -> pb.BatchRecordRequestsResponse:
+        """See the contract."""
+        results = await asyncio.gather(*map(self._record, request.records))
+        return pb.BatchRecordRequestsResponse(results=results)
+
+    async def GetDecision(self, request: pb.GetDecisionRequest, _context: Any) -> pb.GetDecisionResponse:
+        """See the contract."""
+        judged = self._find(request.decision_id)
+        if judged is None:
+            raise decision_not_found(request.decision_id)
+        return pb.GetDecisionResponse(record=messages.record_message(judged))
+
+    async def ListDecisions(self, request: pb.ListDecisionsRequest, _context: Any) -> pb.ListDecisionsResponse:
+        """See the contract."""
+        sandbox = request.sandbox
+        if current_principal().kind is PrincipalKind.AGENT:
+            sandbox = subject("", "", request.sandbox).sandbox
+        shown = self._judgement.recent(sandbox)[: request.page_size or _SHOWN]
+        return pb.ListDecisionsResponse(records=map(messages.record_message, shown))
+
+    async def _check(self, message: pb.RequestToCheck) -> pb.Decision:
+        request = self._request(message)
+        decision = await self._judgement.judge(request, asker())
+        current_record().skip()
+        judged = self._judgement.get(decision.decision_id)
+        return messages.decision_message(decision, judged.time_ns if judged else 0)
+
+    def _request(self, message: pb.RequestToCheck) -> Request:
+        whose = subject(message.agent, message.agent_type, message.sandbox)
+        return Request(
+            agent=whose.agent,
+            agent_type=whose.agent_type,
+            sandbox=whose.sandbox,
+            method=message.method or "GET",
+            scheme=message.scheme,
+            host=message.host,
+            port=message.port or _PORTS[message.scheme],
+            path=message.path,
+            narrowing=self._narrowing(whose.sandbox) if whose.sandbox else None,
+            traceparent=current_traceparent(),
+        )
+
+    async def _record(self, record: pb.RecordRequestRequest) -> pb.RecordResult:
+        if self._find(record.decision_id) is None:
+            return pb.RECORD_RESULT_NOT_FOUND
+        outcome = record.outcome
+        recorded = await self._judgement.outcome(
+            record.decision_id,
+            status=outcome.status,
+            bytes_sent=outcome.bytes_sent,
+            bytes_received=outcome.bytes_received,
+            duration_s=outcome.duration.ToNanoseconds() / 1e9,
+            details={"details": outcome.details} if outcome.details else None,
+        )
+        if recorded:
+            current_record().skip()
+        return pb.RECORD_RESULT_RECORDED if recorded else pb.RECORD_RESULT_CLOSED_BEFORE
+
+    def _find(self, decision_id: str) -> Judged | None:
+        """A decision that the caller may see: an agent, its own."""
+        judged, caller = self._judgement.get(decision_id), current_principal()
+        if judged is not None and caller.kind is PrincipalKind.AGENT and judged.request.agent != caller.name:
+            return None
+        return judged

@@ -1,0 +1,107 @@
+"""The service put together: the one module that names concrete adapters."""
+
+import sqlite3
+import time
+from dataclasses import replace
+
+from stockade.networkpolicy.v1 import (
+    decision_service_pb2_grpc,
+    gate_service_pb2_grpc,
+    limit_service_pb2_grpc,
+    policy_service_pb2_grpc,
+)
+from stockade_audit import Journal
+from stockade_rpckit import threads
+from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import load, refuse
+
+from stockade_network_policy import policy_file
+from stockade_network_policy.adapters.limits_memory import MemoryLimits
+from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
+from stockade_network_policy.catalogue import Catalogue
+from stockade_network_policy.domain.ports import LimitStore, PolicyStore
+from stockade_network_policy.gate.gate import Gate
+from stockade_network_policy.gate.settings import PREFIX, GateSettings
+from stockade_network_policy.handlers.decisions import DecisionHandler
+from stockade_network_policy.handlers.failures import FAILURES
+from stockade_network_policy.handlers.gate import GateHandler
+from stockade_network_policy.handlers.limits import LimitHandler
+from stockade_network_policy.handlers.questions import PolicyHandler
+from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.policy_file import PolicyFile, PolicyFileCorrupt
+from stockade_network_policy.settings import PolicySettings
+
+PACKAGE = "stockade.networkpolicy.v1"
+
+
+async def wire(settings: PolicySettings) -> Wiring:
+    """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
+    seeds = read_seeds(settings)  # before anything is opened: a corrupt file changes nothing
+    journal = Journal.open(settings.state_dir / "audit" / "journals", service="policy", slot=f"policy-{settings.slot}")
+    store = open_policies(settings)
+    await threads.run(store.seed, seeds.policies, now_ns=time.time_ns())
+    catalogue = Catalogue(store, seeds.aliases)
+    await catalogue.refresh()
+    limits = MemoryLimits()
+    judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
+    gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
+
+    async def on_drain() -> None:
+        await limits.close()
+        store.close()
+
+    return Wiring(
+        served=serve(catalogue, limits, judgement, gate),
+        journal=journal,
+        failures=FAILURES,
+        background=[catalogue.follow, judgement.close_abandoned, gate.run],
+        on_drain=on_drain,
+    )
+
+
+def serve(catalogue: Catalogue, limits: LimitStore, judgement: Judgement, gate: Gate) -> list[Served]:
+    """The contract's services."""
+    return [
+        Served(
+            f"{PACKAGE}.PolicyService",
+            policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
+            PolicyHandler(catalogue, judgement.decisions),
+        ),
+        Served(
+            f"{PACKAGE}.DecisionService",
+            decision_service_pb2_grpc.add_DecisionServiceServicer_to_server,
+            DecisionHandler(judgement, lambda sandbox: _narrowing(gate, sandbox)),
+        ),
+        Served(
+            f"{PACKAGE}.LimitService",
+            limit_service_pb2_grpc.add_LimitServiceServicer_to_server,
+            LimitHandler(catalogue, limits, judgement.decisions),
+        ),
+        Served(
+            f"{PACKAGE}.GateService",
+            gate_service_pb2_grpc.add_GateServiceServicer_to_server,
+            GateHandler(gate, catalogue),
+        ),
+    ]
+
+
+def _narrowing(gate: Gate, sandbox: str) -> tuple[str, ...] | None:
+    door = gate.doors.get(sandbox)
+    return door.narrowing if door else None
+
+
+def read_seeds(settings: PolicySettings) -> PolicyFile:
+    """The policies of the settings' file."""
+    try:
+        return policy_file.load(settings.policy_file)
+    except PolicyFileCorrupt as error:
+        refuse(str(error))
+
+
+def open_policies(settings: PolicySettings) -> PolicyStore:
+    """The store of policies."""
+    path = settings.state_dir / "policy" / "policies.sqlite"
+    try:
+        return SqlitePolicies(path)
+    except (sqlite3.Error, OSError) as error:
+        refuse(f"{path} cannot be used as the store of policies: {error}; restore it from a backup, or move it away")

@@ -1,4 +1,4 @@
-"""The gate's side of the stack, as `stockade-network-policy` says it: Envoy's configuration and the firewall's rules."""
+"""The gate's side of the stack, as `stockade-network-policy` says it: Envoy's configuration, the firewall's rules."""
 
 import subprocess
 

@@ -28,11 +28,7 @@ class MemoryLeases:
         if len(self._held) > MOST_HELD:
             self._drop_expired()
         now = self._clock()
-        granted = [not self._is_held(layer, key, now) for key in keys]
-        for key, free in zip(keys, granted, strict=True):
-            if free:
-                self._held[layer, key] = _Held(lease_id, now + ttl_s)
-        return granted
+        return [self._take(layer, key, _Held(lease_id, now + ttl_s), now) for key in keys]
 
     async def release(self, layer: str, keys: Sequence[bytes], lease_id: str) -> int:
         held = [key for key in set(keys) if self._holder(layer, key) == lease_id]
@@ -53,9 +49,12 @@ class MemoryLeases:
         except TimeoutError:
             self._drop_expired()
 
-    def _is_held(self, layer: str, key: bytes, now: float) -> bool:
-        held = self._held.get((layer, key))
-        return held is not None and held.expires > now
+    def _take(self, layer: str, key: bytes, held: _Held, now: float) -> bool:
+        holder = self._held.get((layer, key))
+        if holder is not None and holder.expires > now:
+            return False
+        self._held[layer, key] = held
+        return True
 
     def _holder(self, layer: str, key: bytes) -> str:
         held = self._held.get((layer, key))

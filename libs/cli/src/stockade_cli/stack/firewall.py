@@ -4,17 +4,20 @@ import shutil
 import subprocess
 
 from stockade_cli.settings import StackSettings
-from stockade_cli.stack.gate import ask
+from stockade_cli.stack.programs import ask_policy
 
 
-def apply(settings: StackSettings) -> bool:
-    """Put the rules in force. False where nftables cannot: the gate's own two layers stand without it."""
-    return shutil.which("nft") is not None and _nft(ask(settings, "firewall"))
+def apply(settings: StackSettings) -> str:
+    """Put the rules in force and answer their table's name; empty where this kernel or machine has no nftables."""
+    if shutil.which("nft") is None:
+        return ""
+    rules = ask_policy(settings, "firewall")
+    return rules.split()[2] if _nft(rules) else ""
 
 
-def remove(settings: StackSettings) -> None:
+def remove(table: str) -> None:
     """Take them away."""
-    _nft(ask(settings, "firewall", "--remove"))
+    _nft(f"delete table inet {table}")
 
 
 def _nft(rules: str) -> bool:

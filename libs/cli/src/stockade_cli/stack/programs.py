@@ -1,11 +1,14 @@
 """Which processes make a stack, in the order in which they start."""
 
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stockade_cli.errors import CommandFailed
 from stockade_cli.settings import StackSettings
 from stockade_cli.stack.accounts import Accounts
 from stockade_cli.stack.checkout import checkout, envoy
@@ -55,6 +58,13 @@ def gate_environment(settings: StackSettings) -> dict[str, str]:
     }
 
 
+def write_gate_configuration(settings: StackSettings) -> None:
+    """Render Envoy's configuration to where the gate reads it. Raises CommandFailed."""
+    path = settings.run_dir / "gate" / "envoy.yaml"
+    path.write_text(ask_policy(settings, "bootstrap"))
+    path.chmod(0o640)
+
+
 def environment(*more: Mapping[str, str]) -> dict[str, str]:
     """A process's whole environment: the few variables that pass through, and `more`."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
@@ -80,9 +90,27 @@ def _service(settings: StackSettings, service: Service, more: Mapping[str, str] 
 
 
 def _gate(settings: StackSettings) -> Program:
-    config = settings.run_dir / "gate" / "envoy.yaml"
-    command = [str(envoy()), "--config-path", str(config), "--drain-time-s", "0", "--use-dynamic-base-id"]
+    command: list[str] = json.loads(ask_policy(settings, "envoy"))
     return Program("gate", _command(settings, "gate", command), environment(), _gate_ready(settings))
+
+
+def ask_policy(settings: StackSettings, word: str) -> str:
+    """What the policy service says of the gate: its `bootstrap`, `envoy` command line or `firewall` rules.
+
+    Raises CommandFailed with its last line.
+    """
+    done = subprocess.run(
+        [executable(POLICY.executable), word],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(gate_environment(settings)),
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise CommandFailed(f"the gate: {lines[-1].removeprefix('stockade: ') if lines else 'no word why'}")
+    return done.stdout
 
 
 def _gate_ready(settings: StackSettings) -> Probe:

@@ -29,7 +29,8 @@ class StackRecord:
     engine_ours: bool
     state_dir: str
     operator: str
-    firewall: bool = False
+    firewall: str = ""
+    """Name of the nftables table; empty where there is none."""
     processes: list[ProcessRecord] = field(default_factory=list)
 
     def write(self, run_dir: Path) -> None:

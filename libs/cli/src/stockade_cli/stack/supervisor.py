@@ -15,12 +15,12 @@ from stockade_rpckit.settings import load
 
 from stockade_cli.errors import CommandFailed
 from stockade_cli.settings import StackSettings
-from stockade_cli.stack import firewall, gate
+from stockade_cli.stack import firewall
 from stockade_cli.stack.directories import prepare
 from stockade_cli.stack.engine import Engine, ensure
 from stockade_cli.stack.logfile import BoundedLog
 from stockade_cli.stack.process import Process, Program, StartFailed
-from stockade_cli.stack.programs import programs
+from stockade_cli.stack.programs import programs, write_gate_configuration
 from stockade_cli.stack.record import Lock, ProcessRecord, StackRecord
 
 
@@ -59,9 +59,8 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         self._record.firewall = firewall.apply(self._settings)
+        write_gate_configuration(self._settings)
         for program in programs(self._settings, self._record.engine):
-            if program.name == "gate":
-                gate.write_configuration(self._settings)
             process = self._add(program)
             await process.start(self._settings.start_seconds)
             report({"serving": program.name})
@@ -70,7 +69,7 @@ class Supervisor:
         for process in reversed(self._processes):
             await process.stop()
         if self._record.firewall:
-            firewall.remove(self._settings)
+            firewall.remove(self._record.firewall)
 
     def _add(self, program: Program) -> Process:
         log = BoundedLog(self._settings.logs / f"{program.name}.log", program.name, self._settings.log_bytes)

@@ -86,7 +86,7 @@ def _sweep(settings: StackSettings, record: StackRecord) -> Iterator[str]:
     for image in (settings.state_dir / "sandbox" / "disks").glob("*.img"):
         image.unlink()
     if record.firewall:
-        firewall.remove(settings)
+        firewall.remove(record.firewall)
 
 
 def _containers(settings: StackSettings, address: str) -> list[str]:

@@ -174,6 +174,7 @@ def _open(counters: Counters, limits: Limits, now_us: int, tunnel: str) -> None:
 
 def add_bytes(counters: Counters, limits: Limits, amount: int, now_us: int) -> bool:
     """Counts bytes that passed; True when the hour's are used up and what is open has to be cut."""
+    counters.advance(limits, now_us)
     counters.received.add(amount, now_us)
     return 0 < limits.bytes_per_hour <= counters.received.total
 

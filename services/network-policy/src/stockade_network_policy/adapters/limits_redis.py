@@ -1,0 +1,121 @@
+"""Limits in Redis: many replicas count as one. Each operation is one Lua script on one key, timed by Redis itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from stockade_network_policy.domain.errors import LimitsUnavailable
+from stockade_network_policy.domain.limits import Refusal, Usage
+from stockade_network_policy.domain.policy import Limits
+
+_SCRIPTS = Path(__file__).with_name("lua")
+ANSWER_SECONDS = 0.08  # the judge's own promise is 100 ms
+_CONNECTIONS = 64
+
+
+class RedisLimits:
+    """See `LimitStore`. `clock_us` is for tests alone: without it Redis TIME is the clock."""
+
+    def __init__(self, url: str, clock_us: Callable[[], int] | None = None) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # the client's own retries turn 50 ms into seconds
+            decode_responses=True,
+        )
+        self._redis = Redis.from_pool(pool)
+        self._clock_us = clock_us
+        names = ("take", "lend", "redeem", "reclaim", "add_bytes", "usage")
+        self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
+
+    async def take(self, agent: str, limits: Limits, *, tunnel: str = "") -> Refusal | None:
+        """See `LimitStore`."""
+        rule, retry = await self._run("take", agent, limits, tunnel)
+        return Refusal(rule, int(retry)) if rule else None
+
+    async def lend(
+        self, agent: str, limits: Limits, *, lease: str, tokens: int, lifetime_us: int
+    ) -> tuple[int, Refusal | None]:
+        """See `LimitStore`."""
+        granted, rule, retry = await self._run("lend", agent, limits, lease, tokens, lifetime_us)
+        return int(granted), Refusal(rule, int(retry)) if rule else None
+
+    async def redeem(self, agent: str, limits: Limits, *, lease: str, ticket: int, tunnel: str = "") -> Refusal | None:
+        """See `LimitStore`."""
+        rule, retry = await self._run("redeem", agent, limits, lease, ticket, tunnel)
+        return Refusal(rule, int(retry)) if rule else None
+
+    async def reclaim(self, agent: str, limits: Limits, lease: str) -> int:
+        """See `LimitStore`."""
+        (returned,) = await self._run("reclaim", agent, limits, lease)
+        return int(returned)
+
+    async def close_tunnel(self, agent: str, tunnel: str) -> None:
+        """See `LimitStore`."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._redis.hdel(_key(agent), f"t:{tunnel}")
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LimitsUnavailable(f"Redis does not answer: {error}") from error
+
+    async def add_bytes(self, agent: str, limits: Limits, amount: int) -> bool:
+        """See `LimitStore`."""
+        (over,) = await self._run("add_bytes", agent, limits, amount)
+        return bool(int(over))
+
+    async def usage(self, agent: str, limits: Limits) -> Usage:
+        """See `LimitStore`."""
+        burst, requests, tunnels, received, leased, retry, now = map(int, await self._run("usage", agent, limits))
+        return Usage(
+            burst_left=burst,
+            requests_last_hour=requests,
+            tunnels_open=tunnels,
+            bytes_last_hour=received,
+            tokens_on_lease=leased,
+            retry_after_us=retry,
+            as_of_us=now,
+        )
+
+    async def close(self) -> None:
+        """See `LimitStore`."""
+        await self._redis.aclose()
+
+    async def _run(self, name: str, agent: str, limits: Limits, *own: str | int) -> list[str]:
+        script: AsyncScript = self._scripts[name]
+        now = "" if self._clock_us is None else self._clock_us()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer: list[str] = await script(keys=[_key(agent)], args=[now, *_arguments(limits), *own])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+        return answer
+
+
+def _key(agent: str) -> str:
+    return f"stockade:limits:{{{agent}}}"
+
+
+def _arguments(limits: Limits) -> tuple[int, ...]:
+    return (
+        limits.requests_per_minute,
+        limits.requests_per_hour,
+        limits.burst_size,
+        limits.max_tunnels,
+        limits.bytes_per_hour,
+        round(limits.tunnel_lifetime_s * 1e6),
+    )
+
+
+def _source(name: str) -> str:
+    return "\n".join((_SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("counters", name))

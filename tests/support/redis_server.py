@@ -1,0 +1,58 @@
+"""A real Redis of the test's own, on a Unix socket."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+
+class RedisServer:
+    """A running redis-server: its URL, and its process to freeze or kill."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._command = [
+            "redis-server",
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--save",
+            "",
+            "--dir",
+            str(directory),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, or starts it again after a kill, empty."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        for _ in range(500):
+            try:
+                client.ping()
+                break
+            except redis.RedisError:
+                time.sleep(0.01)
+        client.close()
+
+    def stop(self) -> None:
+        """Ends it for good."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[RedisServer]:
+    """A server that lives as long as the block."""
+    server = RedisServer(directory)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,104 @@
+"""The registry in SQLite. In memory with the path ":memory:", for tests."""
+
+import dataclasses
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from stockade_rpckit import threads
+
+from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
+
+REQUEST_SECONDS = 86400.0
+"""How long a request_id is remembered."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sandboxes (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (
+    owner TEXT NOT NULL, request_id TEXT NOT NULL, digest TEXT NOT NULL, sandbox TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (owner, request_id)
+);
+CREATE TABLE IF NOT EXISTS flags (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+PRAGMA user_version = 1;
+"""
+
+
+class SqliteRegistry:
+    """See `domain.ports.Registry`. A sandbox is one JSON document: it is read whole, once, at start."""
+
+    def __init__(self, path: str) -> None:
+        """Raises sqlite3.DatabaseError for a file that is no registry."""
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.executescript(_SCHEMA)
+
+    async def put(self, sandbox: Sandbox) -> None:
+        """See `Registry.put`."""
+        row = (sandbox.name, sandbox.created_at, json.dumps(dataclasses.asdict(sandbox)))
+        await threads.run(self._execute, "INSERT OR REPLACE INTO sandboxes VALUES (?, ?, ?)", row)
+
+    async def get(self, name: str) -> Sandbox | None:
+        """See `Registry.get`."""
+        rows = await threads.run(self._execute, "SELECT document FROM sandboxes WHERE name = ?", (name,))
+        return _sandbox(rows[0][0]) if rows else None
+
+    async def all(self) -> list[Sandbox]:
+        """See `Registry.all`."""
+        query = "SELECT document FROM sandboxes ORDER BY created_at DESC, name DESC"
+        return [_sandbox(document) for (document,) in await threads.run(self._execute, query)]
+
+    async def forget(self, names: Iterable[str]) -> None:
+        """See `Registry.forget`."""
+        for name in names:
+            await threads.run(self._execute, "DELETE FROM sandboxes WHERE name = ?", (name,))
+
+    async def remember_request(self, owner: str, request_id: str, digest: str, sandbox: str, at: float) -> None:
+        """See `Registry.remember_request`."""
+        row = (owner, request_id, digest, sandbox, at)
+        await threads.run(self._execute, "DELETE FROM requests WHERE at < ?", (at - REQUEST_SECONDS,))
+        await threads.run(self._execute, "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", row)
+
+    async def request(self, owner: str, request_id: str) -> tuple[str, str] | None:
+        """See `Registry.request`."""
+        query = "SELECT digest, sandbox FROM requests WHERE owner = ? AND request_id = ?"
+        rows = await threads.run(self._execute, query, (owner, request_id))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def flag(self, name: str) -> bool:
+        """See `Registry.flag`."""
+        rows = await threads.run(self._execute, "SELECT value FROM flags WHERE name = ?", (name,))
+        return bool(rows and rows[0][0])
+
+    async def set_flag(self, name: str, value: bool) -> None:
+        """See `Registry.set_flag`."""
+        await threads.run(self._execute, "INSERT OR REPLACE INTO flags VALUES (?, ?)", (name, int(value)))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _execute(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, parameters).fetchall()
+
+
+def _sandbox(document: str) -> Sandbox:
+    fields = json.loads(document)
+    return Sandbox(
+        **fields
+        | {
+            "state": State(fields["state"]),
+            "reason": Reason(fields["reason"]),
+            "tier": Tier(fields["tier"]),
+            "network_mode": NetworkMode(fields["network_mode"]),
+            "limits": Limits(**fields["limits"]),
+            "cpus": tuple(fields["cpus"]),
+            "allowed_domains": tuple(fields["allowed_domains"]),
+            "warnings": tuple(fields["warnings"]),
+        }
+    )

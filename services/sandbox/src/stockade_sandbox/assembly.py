@@ -1,0 +1,214 @@
+"""Puts a sandbox together from its parts, and takes it apart: directories, disk, supervision, container, door.
+
+Every part bears the sandbox's name, so that whatever is left of a half-made one can be found and removed by it.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
+from stockade_rpckit.tracing import tracer
+
+from stockade_sandbox.domain.errors import GateUnavailable, SandboxError, StartFailed
+from stockade_sandbox.domain.ports import Container, ContainerStatus, Disks, Door, Engine, Gate, Mount
+from stockade_sandbox.domain.sandbox import NetworkMode, Sandbox
+from stockade_sandbox.places import Places
+from stockade_sandbox.supervision import (
+    RUN_DIR,
+    SUPERVISOR_DIR,
+    Supervision,
+    SupervisorAbsent,
+    identity_files,
+    supervisor_command,
+)
+from stockade_sandbox.supervision.mounts import AGENT_HOME
+
+log = get_logger(__name__)
+
+ATTACH_SECONDS = 30.0
+SANDBOX_LABEL = "dev.stockade.sandbox"
+
+
+class Assembly:
+    """Builds, adopts and takes down sandboxes. It knows nothing of states and callers."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        disks: Disks,
+        gate: Gate,
+        supervision: Supervision,
+        places: Places,
+        supervisor_folder: Path,
+    ) -> None:
+        self._engine, self._disks, self._gate = engine, disks, gate
+        self.supervision, self._places = supervision, places
+        self._supervisor_folder = supervisor_folder
+
+    async def build(self, sandbox: Sandbox) -> Sandbox:
+        """Make it and wait until commands can run in it; on failure nothing of it is left.
+
+        Returns it with what only the making told: image digest, and whether the gate stands in front.
+        Raises ImageMissing, EngineUnavailable, StartFailed, NodeFull, GateUnavailable, DomainNotInPolicy.
+        """
+        try:
+            gated = await self._make_parts(sandbox)
+            with tracer().start_as_current_span("sandbox.start"):
+                status = await self._engine.start(sandbox.name)
+                await self._attach(sandbox, status)
+        except BaseException as error:
+            await asyncio.shield(self._give_up(sandbox))
+            raise _told(error, sandbox) from error
+        return replace(sandbox, image_digest=status.image_digest, init_pid=status.init_pid, gated=gated)
+
+    async def adopt(self, sandbox: Sandbox, status: ContainerStatus) -> None:
+        """Take over one that runs since before this service started; its supervisor dials again by itself.
+
+        Raises OSError, SupervisorAbsent.
+        """
+        await threads.run(lambda: list(self._places.furnish(sandbox.name, {})))
+        await self._listen(sandbox)
+        self.supervision.expect(sandbox.name, status.init_pid)
+
+    async def take_down(self, name: str, why: str) -> None:
+        """Remove every part of it; parts that are not there are no error.
+
+        Raises EngineUnavailable, with what depends on the container left as it is; call it again then.
+        """
+        await self.supervision.close(name, why)
+        closed = asyncio.ensure_future(self.close_door(name))
+        await self._engine.remove(name)
+        await self._disks.remove(name)
+        await closed
+        await threads.run(self._places.clear, name)
+
+    async def open_door(self, sandbox: Sandbox) -> bool:
+        """Give it its door and tell whether the gate stands in front.
+
+        Where no gate answers, an ISOLATED sandbox works all the same. Raises GateUnavailable, DomainNotInPolicy.
+        """
+        try:
+            await self._gate.open(self._door(sandbox))
+        except GateUnavailable as error:
+            if sandbox.network_mode is NetworkMode.WHITELISTED:
+                raise
+            log.warning("a sandbox has no api.sock", extra={"sandbox": sandbox.name, "error": str(error)})
+            return False
+        return sandbox.network_mode is not NetworkMode.HOST
+
+    async def change_door(self, sandbox: Sandbox) -> None:
+        """Bring door and supervisor to the sandbox's mode and domains. Raises GateUnavailable, DomainNotInPolicy."""
+        await self._gate.update(self._door(sandbox))
+        await self.supervision.set_doors(sandbox.name, sandbox.network_mode is NetworkMode.WHITELISTED)
+
+    async def close_door(self, name: str) -> None:
+        """Take its door. A gate that is away has none open; what it was told is put right when it is back."""
+        try:
+            await self._gate.close(name)
+        except GateUnavailable as error:
+            log.warning("a door could not be closed", extra={"sandbox": name, "error": str(error)})
+
+    async def names(self) -> set[str]:
+        """Sandboxes that some part exists of, a door aside. Raises EngineUnavailable."""
+        directories = await threads.run(self._places.names)
+        return directories | await self._disks.names() | set(await self._engine.statuses())
+
+    async def doors(self) -> set[str]:
+        """Sandboxes that have a door. Raises GateUnavailable."""
+        return await self._gate.doors()
+
+    async def _make_parts(self, sandbox: Sandbox) -> bool:
+        """What must be there before the container starts, side by side."""
+        furnished = await threads.run(lambda: list(self._places.furnish(sandbox.name, _identity(sandbox))))
+        disk = await self._disks.place(sandbox.name)
+        with tracer().start_as_current_span("sandbox.prepare"):
+            # No part is cancelled for another's failure: work on a thread would go on unseen, and leave its part.
+            *_, gated = await _all(
+                self._disks.create(sandbox.name, sandbox.limits.disk, sandbox.uid),
+                self._engine.create(self._container(sandbox, disk, furnished)),
+                self._listen(sandbox),
+                self.open_door(sandbox),
+            )
+        return bool(gated)
+
+    async def _listen(self, sandbox: Sandbox) -> None:
+        doors = sandbox.network_mode is NetworkMode.WHITELISTED
+        directory = self._places.sockets(sandbox.name)
+        await self.supervision.open(sandbox.name, directory, doors=doors)
+
+    async def _attach(self, sandbox: Sandbox, status: ContainerStatus) -> None:
+        self.supervision.expect(sandbox.name, status.init_pid)
+        try:
+            await self.supervision.attached(sandbox.name, ATTACH_SECONDS)
+        except SupervisorAbsent as error:
+            raise StartFailed(sandbox.image, await self._why_absent(sandbox.name)) from error
+
+    async def _why_absent(self, name: str) -> str:
+        status = await self._engine.status(name)
+        said = [line.data.decode(errors="replace").strip() async for line in self._engine.logs(name, 1, False)]
+        ended = f"its init process ended with {status.exit_code}" if status and not status.init_pid else "it is silent"
+        return ": ".join([ended, *said])
+
+    async def _give_up(self, sandbox: Sandbox) -> None:
+        try:
+            await self.take_down(sandbox.name, "it did not start")
+        except SandboxError as error:
+            log.warning("a failed sandbox is left to upkeep", extra={"sandbox": sandbox.name, "error": str(error)})
+
+    def _container(self, sandbox: Sandbox, disk: Path, furnished: list[tuple[Path, str]]) -> Container:
+        return Container(
+            name=sandbox.name,
+            image=sandbox.image,
+            uid=sandbox.uid,
+            limits=sandbox.limits,
+            cpus=sandbox.cpus,
+            tier=sandbox.tier,
+            host_network=sandbox.network_mode is NetworkMode.HOST,
+            command=tuple(supervisor_command()),
+            working_dir=AGENT_HOME,
+            labels={SANDBOX_LABEL: sandbox.name},
+            mounts=(
+                Mount(self._places.sockets(sandbox.name), RUN_DIR),
+                Mount(self._supervisor_folder.resolve(), SUPERVISOR_DIR),
+                Mount(disk, AGENT_HOME, read_only=False),
+                *(Mount(source, target) for source, target in furnished),
+            ),
+        )
+
+    def _door(self, sandbox: Sandbox) -> Door:
+        directory = self._places.sockets(sandbox.name)
+        return Door(
+            sandbox=sandbox.name,
+            agent=sandbox.agent,
+            agent_type=sandbox.agent_type,
+            network_mode=sandbox.network_mode,
+            allowed_domains=sandbox.allowed_domains,
+            egress_socket=directory / "egress.sock",
+            api_socket=directory / "api.sock",
+        )
+
+
+def _identity(sandbox: Sandbox) -> dict[str, str]:
+    return identity_files(sandbox.uid, sandbox.uid, sandbox.name)
+
+
+def _told(error: BaseException, sandbox: Sandbox) -> BaseException:
+    """The failure to tell of: the host's own, and the engine's, name the image."""
+    if isinstance(error, StartFailed) and not error.image:
+        return StartFailed(sandbox.image, error.detail)
+    if isinstance(error, OSError):
+        return StartFailed(sandbox.image, str(error))
+    return error
+
+
+async def _all(*parts: Awaitable[Any]) -> list[Any]:
+    """What all parts came to, when all have; raises the first that failed."""
+    results = await asyncio.gather(*parts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

@@ -1,0 +1,160 @@
+"""What goes wrong with sandboxes, each with the facts that its message is made of."""
+
+from stockade_sandbox.domain.sandbox import NetworkMode, State, Tier
+
+
+class SandboxError(Exception):
+    """Base of what the handlers turn into a status; its text is one line that names the mend."""
+
+
+class SandboxNotFound(SandboxError):
+    """No such sandbox, or not the caller's: one cannot tell which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no sandbox {name!r}; list them with ListSandboxes")
+        self.name = name
+
+
+class SandboxNotRunning(SandboxError):
+    """The sandbox is not in a state for what was asked."""
+
+    def __init__(self, name: str, state: State, detail: str = "") -> None:
+        mend = "resume it first" if state is State.PAUSED else "create another"
+        super().__init__(f"sandbox {name} is {state}{f' ({detail})' if detail else ''}: {mend}")
+        self.name, self.state = name, state
+
+
+class EtagMismatch(SandboxError):
+    """The sandbox changed since the caller read it."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__(f"the sandbox changed since: its etag is {current} now; read it again")
+        self.current = current
+
+
+class FieldNotMutable(SandboxError):
+    """The update mask names what cannot change."""
+
+    def __init__(self, field: str, mend: str) -> None:
+        super().__init__(f"{field} of a sandbox cannot change here: {mend}")
+        self.field = field
+
+
+class RequestIdReused(SandboxError):
+    """The request_id came before, with another request."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request_id {request_id!r} was used for another request; take a new one")
+        self.request_id = request_id
+
+
+class LimitAboveProfile(SandboxError):
+    """More is asked than the ceiling. `field` is the request's field."""
+
+    def __init__(self, field: str, asked: object, ceiling: object, profile: str) -> None:
+        super().__init__(
+            f"{field}: {asked} is above the ceiling of profile {profile!r}, {ceiling}; ask for that or less"
+        )
+        self.field, self.asked, self.ceiling, self.profile = field, asked, ceiling, profile
+
+
+class TierUnavailable(SandboxError):
+    """This node cannot run so strong a tier."""
+
+    def __init__(self, wanted: Tier, available: Tier) -> None:
+        super().__init__(
+            f"tier {wanted.name} is wanted and this node has {available.name} at most; enable {wanted.name} with "
+            f"STOCKADE_SANDBOX_TIERS, or permit what is there with STOCKADE_SANDBOX_ACCEPT_LOWER_TIER"
+        )
+        self.wanted, self.available = wanted, available
+
+
+class NetworkModeNotAllowed(SandboxError):
+    """The server's configuration does not permit the mode."""
+
+    def __init__(self, mode: NetworkMode) -> None:
+        super().__init__(
+            f"network mode {mode.name} is not permitted by this server; ask for WHITELISTED, or let an operator set "
+            f"STOCKADE_SANDBOX_ALLOW_HOST_NETWORK"
+        )
+        self.mode = mode
+
+
+class ImageNotAllowed(SandboxError):
+    """The image is on no line of the server's list."""
+
+    def __init__(self, image: str) -> None:
+        super().__init__(f"image {image!r} is not allowed here; STOCKADE_SANDBOX_IMAGES lists what is")
+        self.image = image
+
+
+class ImageMissing(SandboxError):
+    """The engine does not have the image."""
+
+    def __init__(self, image: str) -> None:
+        mend = "build it with deploy/images/agent/build" if image.startswith("stockade/") else "load it into the engine"
+        super().__init__(f"image {image!r} is not in the engine: {mend}")
+        self.image = image
+
+
+class EngineUnavailable(SandboxError):
+    """No engine answers, or it does not answer in time."""
+
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(f"no Docker engine answers at {address} ({detail}); start one with deploy/host/engine start")
+        self.address = address
+
+
+class StartFailed(SandboxError):
+    """The engine made the sandbox and it did not come up."""
+
+    def __init__(self, image: str, detail: str) -> None:
+        super().__init__(f"a sandbox of image {image!r} did not start: {detail}")
+        self.image, self.detail = image, detail
+
+
+class QuotaExceeded(SandboxError):
+    """The caller has as many sandboxes as it may."""
+
+    def __init__(self, owner: str, limit: int) -> None:
+        super().__init__(f"{owner} has {limit} sandboxes, which is its limit; delete one, or wait until one expires")
+        self.owner, self.limit = owner, limit
+
+
+class NodeFull(SandboxError):
+    """The node takes no more. `resource` is what it lacks: sandboxes, memory, disk, uids, or "cordoned"."""
+
+    def __init__(self, node: str, resource: str, detail: str) -> None:
+        super().__init__(f"node {node} takes no more sandboxes: {detail}")
+        self.node, self.resource = node, resource
+
+
+class NodeNotFound(SandboxError):
+    """No such node."""
+
+    def __init__(self, name: str, known: str) -> None:
+        super().__init__(f"no node {name!r}; this one is {known!r}")
+        self.name = name
+
+
+class GateUnavailable(SandboxError):
+    """The network-policy service, or its gate, does not answer."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the network gate cannot be reached ({detail}); start it with `stockade up`, or ask for ISOLATED"
+        )
+
+
+class DomainNotInPolicy(SandboxError):
+    """A narrowing domain lies outside the agent type's policy. The text is the gate's own."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+
+
+class PageTokenInvalid(SandboxError):
+    """The page token is not one of ours."""
+
+    def __init__(self) -> None:
+        super().__init__("page_token is not one that this server gave for this filter; start without one")

@@ -1,0 +1,231 @@
+"""What the service needs of the world, as it is spoken of here. Each port has one conformance suite.
+
+Errors are those of `domain.errors`; what an adapter's library raises is translated at its edge.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox, Tier
+from stockade_sandbox.domain.usage import Disk, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A place of the host, seen at `target` inside."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What an engine is told to make. There is no field by which it could be told to make it weaker."""
+
+    name: str
+    image: str
+    uid: int
+    limits: Limits
+    cpus: tuple[int, ...]
+    tier: Tier
+    host_network: bool
+    command: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    working_dir: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class ContainerState(StrEnum):
+    """How the engine has a container."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    EXITED = "EXITED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStatus:
+    """A container as the engine has it. `init_pid` is the host's pid of its init, 0 while none runs."""
+
+    name: str
+    state: ContainerState
+    init_pid: int = 0
+    exit_code: int = 0
+    out_of_memory: bool = False
+    image_digest: str = ""
+
+
+class Change(StrEnum):
+    """What an engine tells of."""
+
+    DIED = "DIED"
+    REMOVED = "REMOVED"
+    CONNECTED = "CONNECTED"
+    """The stream of events is up again: what happened meanwhile was not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """Something that happened to one of our containers."""
+
+    change: Change
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an init process wrote. `written_at` is seconds since the epoch."""
+
+    written_at: float
+    stderr: bool
+    data: bytes
+
+
+class Engine(Protocol):
+    """Runs containers. Every method raises EngineUnavailable when the engine does not answer in time."""
+
+    async def version(self) -> str:
+        """The engine and its version, e.g. "docker 20.10.24"."""
+        ...
+
+    async def create(self, container: Container) -> None:
+        """Make it, not started. Raises ImageMissing, StartFailed."""
+        ...
+
+    async def start(self, name: str) -> ContainerStatus:
+        """Start it and tell how it runs. Raises StartFailed."""
+        ...
+
+    async def status(self, name: str) -> ContainerStatus | None:
+        """How it is; None: there is none."""
+        ...
+
+    async def statuses(self) -> Mapping[str, ContainerStatus]:
+        """All containers of this service, by name; `init_pid` may be 0 for running ones."""
+        ...
+
+    async def pause(self, name: str) -> None:
+        """Freeze it. Raises StartFailed when it does not run."""
+        ...
+
+    async def resume(self, name: str) -> None:
+        """Let it run on. Raises StartFailed when it is not paused."""
+        ...
+
+    async def update(self, name: str, limits: Limits) -> None:
+        """Change cpu share, memory and pids of one that runs."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Kill it and remove what it wrote. One that is not there is no error."""
+        ...
+
+    def events(self) -> AsyncGenerator[EngineEvent, None]:
+        """What happens to our containers, from now on. Goes on through an engine's restart."""
+        ...
+
+    def logs(self, name: str, tail: int, follow: bool) -> AsyncGenerator[LogLine, None]:
+        """What its init wrote: the last `tail` lines, all when 0."""
+        ...
+
+
+class Registry(Protocol):
+    """Remembers sandboxes through restarts."""
+
+    async def put(self, sandbox: Sandbox) -> None:
+        """Remember it as it is now, in place of what was remembered under its name. Durable on return."""
+        ...
+
+    async def get(self, name: str) -> Sandbox | None:
+        """The sandbox of that name."""
+        ...
+
+    async def all(self) -> list[Sandbox]:
+        """All of them, the newest first."""
+        ...
+
+    async def forget(self, names: Iterable[str]) -> None:
+        """Remember those no longer."""
+        ...
+
+    async def remember_request(self, owner: str, request_id: str, digest: str, sandbox: str, at: float) -> None:
+        """That `owner`'s request made `sandbox`, for a day from `at`. Durable on return."""
+        ...
+
+    async def request(self, owner: str, request_id: str) -> tuple[str, str] | None:
+        """(digest, sandbox) of that owner's request, if it is remembered."""
+        ...
+
+    async def flag(self, name: str) -> bool:
+        """A named switch, false until set."""
+        ...
+
+    async def set_flag(self, name: str, value: bool) -> None:
+        """Set it. Durable on return."""
+        ...
+
+
+class Disks(Protocol):
+    """Makes places to write to that end on the mark. Named like the sandbox they belong to."""
+
+    async def place(self, name: str) -> Path:
+        """The directory that it is, or will be, seen at; there from now on."""
+        ...
+
+    async def create(self, name: str, size: int, uid: int) -> None:
+        """Make it, of `size` bytes, for `uid`. Raises NodeFull when the host's disk cannot hold it."""
+        ...
+
+    async def usage(self, name: str) -> Disk:
+        """What is used of it; all zero when there is none."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove it with all that is in it. One that is not there is no error."""
+        ...
+
+    async def names(self) -> set[str]:
+        """All that there are, whole or half made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What one sandbox has of the gate."""
+
+    sandbox: str
+    agent: str
+    agent_type: str
+    network_mode: NetworkMode
+    allowed_domains: tuple[str, ...]
+    egress_socket: Path
+    api_socket: Path
+
+
+class Gate(Protocol):
+    """Opens and closes the doors of sandboxes. Raises GateUnavailable, and DomainNotInPolicy where a door is set."""
+
+    async def open(self, door: Door) -> None:
+        """Return when its sockets accept. Opening the same again is no error."""
+        ...
+
+    async def update(self, door: Door) -> None:
+        """Change what an open door lets through."""
+        ...
+
+    async def close(self, sandbox: str) -> None:
+        """Return when its sockets refuse. No door is no error."""
+        ...
+
+    async def doors(self) -> set[str]:
+        """The sandboxes that have one."""
+        ...
+
+    async def usage(self, sandbox: str) -> Network:
+        """What went through its door."""
+        ...

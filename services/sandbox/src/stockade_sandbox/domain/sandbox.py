@@ -1,0 +1,164 @@
+"""A sandbox as a value: what it was given, where it is in its life."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+NAME_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+"""Lower-case base32 (RFC 4648 §6)."""
+
+
+class NetworkMode(IntEnum):
+    """Which ways out there are; each permits more than the one before. Numbers as in the contract."""
+
+    ISOLATED = 1
+    WHITELISTED = 2
+    HOST = 3
+
+
+class Tier(IntEnum):
+    """What stands between a sandbox and the host's kernel; a greater one is stronger. Numbers as in the contract."""
+
+    NAMESPACE = 1
+    RUNC = 2
+    GVISOR = 3
+
+
+class State(StrEnum):
+    """Where a sandbox is in its life. WARM is no state of the contract: no caller has claimed it yet."""
+
+    WARM = "WARM"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    ENDING = "ENDING"
+    ENDED = "ENDED"
+    LOST = "LOST"
+
+
+LIVING = frozenset({State.STARTING, State.RUNNING, State.PAUSED, State.ENDING})
+"""States in which a caller's sandbox takes room."""
+
+
+class Reason(StrEnum):
+    """Why a sandbox is in its state. Names as in the contract."""
+
+    NONE = "UNSPECIFIED"
+    DELETED = "DELETED"
+    LIFETIME_OVER = "LIFETIME_OVER"
+    IDLE = "IDLE"
+    START_FAILED = "START_FAILED"
+    KILLED = "KILLED"
+    REMOVED = "REMOVED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    SUPERVISOR_GONE = "SUPERVISOR_GONE"
+    NODE_DRAINED = "NODE_DRAINED"
+
+
+LOST_REASONS = frozenset({Reason.KILLED, Reason.REMOVED, Reason.OUT_OF_MEMORY, Reason.SUPERVISOR_GONE})
+"""Reasons that nobody asked for: the sandbox is LOST, not ENDED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sandbox may use: cores, bytes (swap included), bytes on disk, processes and threads.
+
+    In a request 0 stands for the profile's figure.
+    """
+
+    cpu: float = 0.0
+    memory: int = 0
+    disk: int = 0
+    pids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """One sandbox. Times are seconds since the epoch; `ended_at` is 0 while it lives."""
+
+    name: str
+    uid: int
+    state: State
+    image: str
+    limits: Limits
+    tier: Tier
+    cpus: tuple[int, ...]
+    """The host's cores that it is pinned to."""
+    init_pid: int = 0
+    """The host's pid of its init process; 0 until it runs."""
+    agent: str = ""
+    agent_type: str = ""
+    owner: str = ""
+    """The principal that made it, as "kind/name"; quotas count by it."""
+    profile: str = ""
+    agent_type_known: bool = False
+    image_digest: str = ""
+    reason: Reason = Reason.NONE
+    message: str = ""
+    network_mode: NetworkMode = NetworkMode.ISOLATED
+    gated: bool = False
+    allowed_domains: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
+    expires_at: float = 0.0
+    idle_timeout: float = 0.0
+    ended_at: float = 0.0
+    revision: int = 0
+    trace_id: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def living(self) -> bool:
+        """Whether a caller's sandbox takes room."""
+        return self.state in LIVING
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return f"W/{self.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asks for. Limits of 0, and None, stand for the profile's and the server's own."""
+
+    agent: str
+    agent_type: str
+    image: str = ""
+    limits: Limits = Limits()
+    network_mode: NetworkMode | None = None
+    allowed_domains: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    lifetime: float | None = None
+    idle_timeout: float | None = None
+    least_tier: Tier | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which sandboxes are meant: everything that is set must match. No states: those that live."""
+
+    agent: str = ""
+    agent_type: str = ""
+    states: frozenset[State] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+
+    def matches(self, sandbox: Sandbox) -> bool:
+        """Whether `sandbox` is meant."""
+        return (
+            sandbox.state in (self.states or LIVING)
+            and self.agent in ("", sandbox.agent)
+            and self.agent_type in ("", sandbox.agent_type)
+            and self.labels.items() <= sandbox.labels.items()
+            and (not self.names or sandbox.name in self.names)
+        )
+
+
+def new_name(prefix: str = "sb") -> str:
+    """A name that has not been: 60 random bits."""
+    return f"{prefix}-{''.join(secrets.choice(NAME_ALPHABET) for _ in range(12))}"

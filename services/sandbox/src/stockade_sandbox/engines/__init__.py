@@ -1,0 +1,1 @@
+"""What runs sandboxes: adapters behind `domain.ports.Engine`."""

@@ -1,0 +1,276 @@
+"""Docker as the engine, through docker-py.
+
+docker-py's thread safety is disputed, so each worker thread has a client of its own; every call has a timeout.
+"""
+
+import asyncio
+import struct
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import docker
+import requests
+import urllib3
+from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
+
+from stockade_sandbox.domain.errors import EngineUnavailable, ImageMissing, StartFailed
+from stockade_sandbox.domain.ports import Change, Container, ContainerState, ContainerStatus, EngineEvent, LogLine
+from stockade_sandbox.domain.sandbox import Limits
+from stockade_sandbox.engines import hardening
+
+log = get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SERVICE_LABEL = "dev.stockade.service"
+"""Whose a container is: the id of the service that made it."""
+
+_CALL_SECONDS = 30
+_RECONNECT_SECONDS = 0.5
+_STATES = {
+    "created": ContainerState.CREATED,
+    "running": ContainerState.RUNNING,
+    "paused": ContainerState.PAUSED,
+}
+_CHANGES = {"die": Change.DIED, "destroy": Change.REMOVED}
+_UNREACHABLE = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+)
+
+
+class DockerEngine:
+    """See `domain.ports.Engine`. One for the service."""
+
+    def __init__(self, address: str, service_id: str) -> None:
+        """`address` as in DOCKER_HOST; `service_id` labels what is ours among what others run there."""
+        self._address = address
+        self._service_id = service_id
+        self._local = threading.local()
+        self._volumes: dict[str, tuple[str, ...]] = {}
+
+    async def version(self) -> str:
+        """See `Engine.version`."""
+        found = await self._run(docker.APIClient.version)
+        return f"docker {found['Version']}"
+
+    async def create(self, container: Container) -> None:
+        """See `Engine.create`."""
+        await self._run(self._create, container)
+
+    async def start(self, name: str) -> ContainerStatus:
+        """See `Engine.start`."""
+        return await self._run(_start, name)
+
+    async def status(self, name: str) -> ContainerStatus | None:
+        """See `Engine.status`."""
+        return await self._run(_status, name)
+
+    async def statuses(self) -> Mapping[str, ContainerStatus]:
+        """See `Engine.statuses`."""
+        found = await self._run(docker.APIClient.containers, all=True, filters={"label": self._label})
+        return {status.name: status for status in map(_listed, found)}
+
+    async def pause(self, name: str) -> None:
+        """See `Engine.pause`."""
+        await self._run(_expecting_running, docker.APIClient.pause, name)
+
+    async def resume(self, name: str) -> None:
+        """See `Engine.resume`."""
+        await self._run(_expecting_running, docker.APIClient.unpause, name)
+
+    async def update(self, name: str, limits: Limits) -> None:
+        """See `Engine.update`."""
+        await self._run(_update, name, limits)
+
+    async def remove(self, name: str) -> None:
+        """See `Engine.remove`."""
+        await self._run(_remove, name)
+
+    async def events(self) -> AsyncGenerator[EngineEvent, None]:
+        """See `Engine.events`."""
+        loop, queue, stopped = asyncio.get_running_loop(), asyncio.Queue[EngineEvent](), threading.Event()
+
+        def tell() -> None:
+            for event in self._told(stopped):
+                if stopped.is_set():
+                    return
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        threading.Thread(target=tell, name="docker-events", daemon=True).start()
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            stopped.set()
+
+    async def logs(self, name: str, tail: int, follow: bool) -> AsyncGenerator[LogLine, None]:
+        """See `Engine.logs`."""
+        lines = await threads.run(self._log_lines, name, tail, follow)
+        try:
+            while (line := await threads.run(next, lines, None)) is not None:
+                yield line
+        finally:
+            await threads.run(lines.close)
+
+    @property
+    def _label(self) -> str:
+        return f"{SERVICE_LABEL}={self._service_id}"
+
+    async def _run(self, work: Callable[Concatenate[docker.APIClient, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await threads.run(self._with_client, work, *args, **kwargs)
+
+    def _with_client(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        with self._translated():
+            return work(self._client(), *args, **kwargs)
+
+    def _client(self) -> docker.APIClient:
+        """This thread's client. Its first use asks the engine which API version both speak."""
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = docker.APIClient(self._address, version="auto", timeout=_CALL_SECONDS)
+        return client
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNREACHABLE as error:
+            self._local.client = None
+            raise EngineUnavailable(self._address, _short(error)) from error
+        except docker.errors.APIError as error:
+            raise StartFailed("", error.explanation or str(error)) from error
+        except docker.errors.DockerException as error:  # docker-py's own word for no answer to the first call
+            raise EngineUnavailable(self._address, _short(error)) from error
+
+    def _create(self, client: docker.APIClient, container: Container) -> None:
+        try:
+            body = hardening.create_body(container, self._image_volumes(client, container.image))
+            body["Labels"] = {**body["Labels"], SERVICE_LABEL: self._service_id}
+            client.create_container_from_config(body, name=container.name)  # type: ignore[no-untyped-call]
+        except docker.errors.NotFound as error:  # ImageNotFound too, which is a kind of it
+            self._volumes.pop(container.image, None)
+            raise ImageMissing(container.image) from error
+
+    def _image_volumes(self, client: docker.APIClient, image: str) -> tuple[str, ...]:
+        """Paths that the image declares as volumes; asked once for each image name that pins no change."""
+        if image not in self._volumes:
+            config = client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
+            self._volumes[image] = tuple(config.get("Volumes") or ())
+        return self._volumes[image]
+
+    def _told(self, stopped: threading.Event) -> Iterator[EngineEvent]:
+        """Events for ever; each connection begins with CONNECTED."""
+        filters = {"type": "container", "label": self._label, "event": list(_CHANGES)}
+        while not stopped.is_set():
+            try:
+                with self._translated():
+                    stream = self._client().events(filters=filters, decode=True)
+                    yield EngineEvent(Change.CONNECTED)
+                    for event in stream:
+                        yield EngineEvent(_CHANGES[event["Action"]], event["Actor"]["Attributes"]["name"])
+            except (EngineUnavailable, StartFailed) as error:
+                log.debug("the engine tells no events", extra={"error": str(error)})
+            stopped.wait(_RECONNECT_SECONDS)
+
+    def _log_lines(self, name: str, tail: int, follow: bool) -> Generator[LogLine, None, None]:
+        """The multiplexed stream of GET /containers/{id}/logs: frames of stream (1 byte), 3 zeroes, length, payload."""
+        with self._translated():
+            client = docker.APIClient(self._address, version="auto", timeout=_CALL_SECONDS)
+        query = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": tail or "all"}
+        url = f"{client.base_url}/v{client.api_version}/containers/{name}/logs"
+        return _framed_lines(client.get(url, params=query, stream=True, timeout=None))
+
+
+def _framed_lines(response: requests.Response) -> Generator[LogLine, None, None]:
+    with response:
+        while len(header := response.raw.read(8)) == 8:
+            stream, length = struct.unpack(">BxxxL", header)
+            stamp, _, data = response.raw.read(length).partition(b" ")
+            yield LogLine(_seconds(stamp.decode()), stream == 2, data)
+
+
+def _start(client: docker.APIClient, name: str) -> ContainerStatus:
+    client.start(name)
+    status = _status(client, name)
+    if status is None or status.state is not ContainerState.RUNNING:
+        raise StartFailed("", f"its init process ended at once with {status.exit_code if status else 'no trace'}")
+    return status
+
+
+def _status(client: docker.APIClient, name: str) -> ContainerStatus | None:
+    try:
+        found = client.inspect_container(name)
+    except docker.errors.NotFound:
+        return None
+    state = found["State"]
+    return ContainerStatus(
+        name=name,
+        state=_STATES.get(state["Status"], ContainerState.EXITED),
+        init_pid=state["Pid"],
+        exit_code=state["ExitCode"],
+        out_of_memory=state["OOMKilled"],
+        image_digest=found["Image"],
+    )
+
+
+def _listed(row: Mapping[str, Any]) -> ContainerStatus:
+    state = _STATES.get(row["State"], ContainerState.EXITED)
+    return ContainerStatus(name=row["Names"][0].lstrip("/"), state=state, image_digest=row["ImageID"])
+
+
+def _expecting_running(client: docker.APIClient, change: Callable[[docker.APIClient, str], None], name: str) -> None:
+    try:
+        change(client, name)
+    except docker.errors.APIError as error:
+        if "already paused" not in str(error) and "is not paused" not in str(error):
+            raise
+
+
+def _update(client: docker.APIClient, name: str, limits: Limits) -> None:
+    # docker-py's own update_container knows neither NanoCpus nor PidsLimit.
+    url = f"{client.base_url}/v{client.api_version}/containers/{name}/update"
+    response = client.post(url, json=hardening.limit_fields(limits), timeout=_CALL_SECONDS)
+    if not response.ok:
+        raise StartFailed("", response.json().get("message", response.reason))
+
+
+def _remove(client: docker.APIClient, name: str) -> None:
+    try:
+        client.remove_container(name, v=True, force=True)
+    except docker.errors.NotFound:
+        return
+    except docker.errors.APIError as error:
+        if "is already in progress" not in str(error):
+            raise
+        _wait_gone(client, name)
+
+
+def _wait_gone(client: docker.APIClient, name: str) -> None:
+    """Another removal of the same container is under way: let it end."""
+    for _ in range(100):
+        if _status(client, name) is None:
+            return
+        time.sleep(0.05)
+
+
+def _seconds(stamp: str) -> float:
+    """RFC 3339 with nanoseconds, of which Python reads six digits."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    for plain in ("No such file or directory", "Connection refused", "Permission denied", "timed out"):
+        if plain in text:
+            return plain.lower()
+    return text.splitlines()[0][:200] if text else type(error).__name__

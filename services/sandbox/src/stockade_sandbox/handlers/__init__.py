@@ -1,0 +1,1 @@
+"""RPC handlers: each reads a request, asks, and answers."""

@@ -1,0 +1,27 @@
+"""Which sandboxes a caller may know of: an agent its own, everybody else all."""
+
+from stockade_rpckit.identity import Principal, PrincipalKind, current_principal
+from stockade_sandbox.domain.errors import SandboxNotFound
+from stockade_sandbox.domain.sandbox import Sandbox
+from stockade_sandbox.sandboxes import Sandboxes
+
+
+def visible(sandboxes: Sandboxes, name: str) -> Sandbox:
+    """The sandbox of that name, if the caller may know of it. Raises SandboxNotFound either way."""
+    sandbox = sandboxes.get(name)
+    if not may_see(current_principal(), sandbox):
+        raise SandboxNotFound(name)
+    return sandbox
+
+
+def may_see(principal: Principal, sandbox: Sandbox) -> bool:
+    """Whether `principal` may know of `sandbox`; one that nobody claimed yet is nobody's to see."""
+    if not sandbox.agent:
+        return False
+    return principal.kind is not PrincipalKind.AGENT or principal.name == sandbox.agent
+
+
+def owner() -> str:
+    """The caller as quotas and request ids count it."""
+    principal = current_principal()
+    return f"{principal.kind}/{principal.name}"

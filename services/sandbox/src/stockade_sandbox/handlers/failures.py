@@ -1,0 +1,73 @@
+"""What each domain exception is to a caller: status, reason, facts. The message is the exception's own line."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from stockade_rpckit.errors import Failure
+from stockade_sandbox.domain import errors
+
+Code = grpc.StatusCode
+
+
+def _failure(
+    code: grpc.StatusCode, reason: str, facts: Callable[[Any], Mapping[str, object]], retry_after_s: float | None = None
+) -> Callable[[Exception], Failure]:
+    def fail(error: Exception) -> Failure:
+        metadata = {key: str(value) for key, value in facts(error).items()}
+        return Failure(code, reason, str(error), metadata=metadata, retry_after_s=retry_after_s)
+
+    return fail
+
+
+def _field_not_mutable(error: Exception) -> Failure:
+    assert isinstance(error, errors.FieldNotMutable)
+    return Failure(
+        Code.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+        str(error),
+        metadata={"field": error.field},
+        violations=[(error.field, str(error))],
+    )
+
+
+FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
+    errors.SandboxNotFound: _failure(Code.NOT_FOUND, "SANDBOX_NOT_FOUND", lambda e: {"sandbox": e.name}),
+    errors.SandboxNotRunning: _failure(
+        Code.FAILED_PRECONDITION, "SANDBOX_NOT_RUNNING", lambda e: {"sandbox": e.name, "state": e.state.value}
+    ),
+    errors.EtagMismatch: _failure(Code.ABORTED, "ETAG_MISMATCH", lambda e: {"current": e.current}),
+    errors.FieldNotMutable: _field_not_mutable,
+    errors.RequestIdReused: _failure(Code.ALREADY_EXISTS, "REQUEST_ID_REUSED", lambda e: {"request_id": e.request_id}),
+    errors.LimitAboveProfile: _failure(
+        Code.INVALID_ARGUMENT,
+        "LIMIT_ABOVE_PROFILE",
+        lambda e: {"field": e.field, "asked": e.asked, "ceiling": e.ceiling, "profile": e.profile},
+    ),
+    errors.TierUnavailable: _failure(
+        Code.FAILED_PRECONDITION,
+        "TIER_UNAVAILABLE",
+        lambda e: {"wanted": e.wanted.name, "available": e.available.name},
+    ),
+    errors.NetworkModeNotAllowed: _failure(
+        Code.PERMISSION_DENIED, "NETWORK_MODE_NOT_ALLOWED", lambda e: {"network_mode": e.mode.name}
+    ),
+    errors.ImageNotAllowed: _failure(Code.PERMISSION_DENIED, "IMAGE_NOT_ALLOWED", lambda e: {"image": e.image}),
+    errors.ImageMissing: _failure(Code.FAILED_PRECONDITION, "IMAGE_MISSING", lambda e: {"image": e.image}),
+    errors.EngineUnavailable: _failure(
+        Code.UNAVAILABLE, "ENGINE_UNAVAILABLE", lambda e: {"engine": e.address}, retry_after_s=1.0
+    ),
+    errors.StartFailed: _failure(Code.FAILED_PRECONDITION, "START_FAILED", lambda e: {"image": e.image}),
+    errors.QuotaExceeded: _failure(
+        Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", lambda e: {"principal": e.owner, "limit": e.limit}
+    ),
+    errors.NodeFull: _failure(
+        Code.UNAVAILABLE, "NODE_FULL", lambda e: {"node": e.node, "resource": e.resource}, retry_after_s=5.0
+    ),
+    errors.NodeNotFound: _failure(Code.NOT_FOUND, "NODE_NOT_FOUND", lambda e: {"node": e.name}),
+    errors.GateUnavailable: _failure(
+        Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", lambda _: {"dependency": "network-policy"}, retry_after_s=1.0
+    ),
+    errors.DomainNotInPolicy: _failure(Code.INVALID_ARGUMENT, "DOMAIN_NOT_IN_POLICY", lambda _: {}),
+    errors.PageTokenInvalid: _failure(Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", lambda _: {}),
+}

@@ -1,0 +1,356 @@
+"""The life of sandboxes: asked for, running, paused, changed, ended, lost. Each change is durable before it is told."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from stockade_rpckit.logs import get_logger
+
+from stockade_sandbox.assembly import Assembly
+from stockade_sandbox.domain import admission
+from stockade_sandbox.domain.admission import Rules
+from stockade_sandbox.domain.errors import (
+    EtagMismatch,
+    NodeFull,
+    RequestIdReused,
+    SandboxError,
+    SandboxNotFound,
+    SandboxNotRunning,
+)
+from stockade_sandbox.domain.ports import ContainerState, Engine, Registry
+from stockade_sandbox.domain.profile import Catalogue
+from stockade_sandbox.domain.sandbox import (
+    LOST_REASONS,
+    Limits,
+    NetworkMode,
+    Reason,
+    Request,
+    Sandbox,
+    State,
+    new_name,
+)
+from stockade_sandbox.sandboxes import Sandboxes
+from stockade_sandbox.supervision import Fate, Keeper
+from stockade_sandbox.uids import Uids
+
+log = get_logger(__name__)
+
+CORDONED = "cordoned"
+
+Ended = Callable[[Sandbox], Awaitable[None]]
+"""Records the end of a sandbox that no caller asked for. Raises what keeps it from being durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What UpdateSandbox changes; None leaves a thing as it is. Limits of 0 stay as they are."""
+
+    lifetime: float | None = None
+    idle_timeout: float | None = None
+    limits: Limits | None = None
+    network_mode: NetworkMode | None = None
+    allowed_domains: tuple[str, ...] | None = None
+    labels: dict[str, str] | None = None
+
+
+class Lifecycle:
+    """Decides about sandboxes and has them built and taken down. Its methods belong to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        rules: Rules,
+        profiles: Catalogue,
+        sandboxes: Sandboxes,
+        registry: Registry,
+        assemble: Callable[[Keeper], Assembly],
+        engine: Engine,
+        uids: Uids,
+        ended: Ended,
+    ) -> None:
+        self.node, self.rules, self.profiles, self.sandboxes = node, rules, profiles, sandboxes
+        self._registry, self._engine, self._uids = registry, engine, uids
+        self.assembly = assemble(self)
+        self._ended = ended
+        self._cores = sorted(os.sched_getaffinity(0))
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._requests: dict[tuple[str, str], asyncio.Lock] = {}
+        self._making: set[asyncio.Task[Sandbox]] = set()
+
+    # --- what callers ask for
+
+    async def create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+        """A running sandbox for `request`; the one made before, when its request_id is known.
+
+        Raises what `admission.plan`, `admission.held_room` and `Assembly.build` raise, and RequestIdReused. When the
+        caller goes before it runs, it is ended, unless a request_id lets the caller come back for it.
+        """
+        if not request.request_id:
+            return await self._finish_for_caller(request, owner, trace_id)
+        key = (owner, request.request_id)
+        async with self._requests.setdefault(key, asyncio.Lock()):
+            try:
+                return await self._made_before(request, owner) or await self._create(request, owner, trace_id)
+            finally:
+                self._requests.pop(key, None)
+
+    async def pause(self, name: str) -> Sandbox:
+        """Freeze it. Raises SandboxNotRunning, EngineUnavailable."""
+        async with self._lock(name):
+            sandbox = self._in(name, State.RUNNING, State.PAUSED)
+            await self._engine.pause(name)
+            return await self._to(sandbox, State.PAUSED)
+
+    async def resume(self, name: str) -> Sandbox:
+        """Let it run on. Raises SandboxNotRunning, EngineUnavailable."""
+        async with self._lock(name):
+            sandbox = self._in(name, State.RUNNING, State.PAUSED)
+            await self._engine.resume(name)
+            return await self._to(sandbox, State.RUNNING)
+
+    async def update(self, name: str, change: Change, etag: str = "") -> Sandbox:
+        """Change it as one. Raises SandboxNotRunning, EtagMismatch, and what the change is held to."""
+        async with self._lock(name):
+            sandbox = self._in(name, State.RUNNING, State.PAUSED)
+            _held_etag(sandbox, etag)
+            wanted = self._changed(sandbox, change)
+            if wanted.limits != sandbox.limits:
+                await self._engine.update(name, wanted.limits)
+            if _door(wanted) != _door(sandbox):
+                await self.assembly.change_door(wanted)
+            return await self.sandboxes.put(replace(wanted, revision=sandbox.revision + 1))
+
+    async def delete(self, name: str, etag: str = "") -> Sandbox:
+        """End it because its caller wants that. An ended one is returned as it is.
+
+        Raises SandboxNotFound, EtagMismatch, EngineUnavailable (it stays ENDING and is tried again).
+        """
+        _held_etag(self.sandboxes.get(name), etag)
+        return await self._end(name, Reason.DELETED, "")
+
+    async def cordon(self, cordoned: bool) -> None:
+        """Take no new sandboxes, or take them again; survives a restart."""
+        await self._registry.set_flag(CORDONED, cordoned)
+
+    async def cordoned(self) -> bool:
+        """Whether the node takes no new ones."""
+        return await self._registry.flag(CORDONED)
+
+    # --- what happens by itself
+
+    async def expire(self, name: str, reason: Reason, message: str) -> Sandbox:
+        """End it because time, the node, or something behind our back did; recorded before it is done."""
+        sandbox = self.sandboxes.get(name)
+        if sandbox.living:
+            await self._ended(replace(sandbox, reason=reason, message=message))
+        return await self._end(name, reason, message)
+
+    async def end(self, sandbox: str, why: str) -> None:
+        """See `Keeper.end`: its supervisor went away or broke the protocol. A paused one is silent as it was told."""
+        try:
+            if self.sandboxes.get(sandbox).state is State.PAUSED:
+                return
+            await self.expire(sandbox, *self._diagnosis(await self.fate(sandbox), why))
+        except SandboxNotFound:
+            return
+        except Exception:
+            log.exception("a sandbox could not be ended; upkeep tries again", extra={"sandbox": sandbox})
+
+    async def fate(self, sandbox: str) -> Fate:
+        """See `Keeper.fate`."""
+        try:
+            status = await self._engine.status(sandbox)
+        except SandboxError as error:
+            return Fate(running=False, detail=str(error))
+        if status is None:
+            return Fate(running=False, detail="its container was removed")
+        running = status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
+        detail = "" if running else f"its init process ended with {status.exit_code}"
+        return Fate(running=running, out_of_memory=status.out_of_memory, detail=detail)
+
+    async def notice_death(self, name: str) -> None:
+        """Its container died or is gone: unless we did that, it is lost."""
+        if not self.sandboxes.get(name).living or self.changing(name):
+            return
+        fate = await self.fate(name)
+        if not fate.running:
+            await self.expire(name, *self._diagnosis(fate, fate.detail))
+
+    def changing(self, name: str) -> bool:
+        """Whether its state is just being changed."""
+        return name in self._locks and self._locks[name].locked()
+
+    # --- how
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """Held while a sandbox changes its state. Raises SandboxNotFound, so that no stranger's name takes room."""
+        return self._locks[self.sandboxes.get(name).name]
+
+    async def _finish_for_caller(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+        making = asyncio.create_task(self._create(request, owner, trace_id))
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._abandon)
+            raise
+
+    def _abandon(self, making: asyncio.Task[Sandbox]) -> None:
+        """Nobody waits for it any more and nobody knows its name."""
+        if making.cancelled() or making.exception():
+            return
+        ending = asyncio.create_task(self._end(making.result().name, Reason.DELETED, "its caller went away"))
+        self._making.add(ending)
+        ending.add_done_callback(self._making.discard)
+
+    async def _create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+        sandbox = await self._admitted(request, owner, trace_id)
+        async with self._locks[sandbox.name]:
+            await self.sandboxes.put(sandbox)
+            if request.request_id:
+                digest = _digest(request)
+                await self._registry.remember_request(owner, request.request_id, digest, sandbox.name, time.time())
+            try:
+                built = await self.assembly.build(sandbox)
+            except BaseException as error:
+                await self._failed(sandbox, error)
+                raise
+            return await self.sandboxes.put(replace(built, state=State.RUNNING, revision=1))
+
+    async def _admitted(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+        """The sandbox that `request` comes to, in state STARTING."""
+        profile, known = self.profiles.find(request.agent_type)
+        plan = admission.plan(request, profile, known, self.rules)
+        if await self.cordoned():
+            raise NodeFull(self.node, CORDONED, "it is cordoned; another node may take this one")
+        living = self.sandboxes.living()
+        admission.held_room(owner, self.node, living, self.rules)
+        now = time.time()
+        return Sandbox(
+            name=new_name(),
+            uid=self._uids.take(),
+            state=State.STARTING,
+            image=plan.image,
+            limits=plan.limits,
+            tier=plan.tier,
+            cpus=admission.pin(plan.limits.cpu, self._cores, living),
+            agent=request.agent,
+            agent_type=request.agent_type,
+            owner=owner,
+            profile=profile.name,
+            agent_type_known=known,
+            network_mode=plan.network_mode,
+            allowed_domains=request.allowed_domains,
+            env=request.env,
+            labels=request.labels,
+            created_at=now,
+            expires_at=now + plan.lifetime,
+            idle_timeout=plan.idle_timeout,
+            trace_id=trace_id,
+            warnings=plan.warnings,
+        )
+
+    async def _made_before(self, request: Request, owner: str) -> Sandbox | None:
+        found = await self._registry.request(owner, request.request_id)
+        if found is None:
+            return None
+        digest, name = found
+        if digest != _digest(request):
+            raise RequestIdReused(request.request_id)
+        try:
+            sandbox = self.sandboxes.get(name)
+        except SandboxNotFound:
+            return None
+        return None if sandbox.reason is Reason.START_FAILED else sandbox
+
+    async def _failed(self, sandbox: Sandbox, error: BaseException) -> None:
+        self._uids.give_back(sandbox.uid)
+        await self.sandboxes.put(_over(sandbox, Reason.START_FAILED, str(error)))
+
+    async def _end(self, name: str, reason: Reason, message: str) -> Sandbox:
+        async with self._lock(name):
+            sandbox = self.sandboxes.get(name)
+            if not sandbox.living:
+                return sandbox
+            # Said before it is done: after a crash in between, it is known why it is being taken down.
+            await self.sandboxes.change(name, state=State.ENDING, reason=reason, message=message)
+            await self.assembly.take_down(name, message or reason.value)
+            self._uids.give_back(sandbox.uid)
+            ended = await self.sandboxes.put(_over(self.sandboxes.get(name), reason, message))
+        self._locks.pop(name, None)
+        return ended
+
+    async def _to(self, sandbox: Sandbox, state: State) -> Sandbox:
+        return sandbox if sandbox.state is state else await self.sandboxes.change(sandbox.name, state=state)
+
+    def _in(self, name: str, *states: State) -> Sandbox:
+        sandbox = self.sandboxes.get(name)
+        if sandbox.state not in states:
+            raise SandboxNotRunning(name, sandbox.state, sandbox.message)
+        return sandbox
+
+    def _changed(self, sandbox: Sandbox, change: Change) -> Sandbox:
+        """`sandbox` as it is wanted, held to its profile and the node's rules."""
+        profile, _ = self.profiles.find(sandbox.agent_type)
+        rules = self.rules
+        wanted = sandbox
+        if change.lifetime is not None:
+            seconds = admission.held_time("lifetime", change.lifetime, rules.default_lifetime, rules.max_lifetime)
+            wanted = replace(wanted, expires_at=time.time() + seconds)
+        if change.idle_timeout is not None:
+            idle = admission.held_time(
+                "idle_timeout", change.idle_timeout, rules.default_idle_timeout, rules.max_lifetime
+            )
+            wanted = replace(wanted, idle_timeout=idle)
+        if change.limits is not None:
+            wanted = replace(wanted, limits=admission.held_change(sandbox, change.limits, profile))
+        if change.network_mode is not None:
+            wanted = replace(
+                wanted, network_mode=admission.held_mode_change(sandbox, change.network_mode, profile, rules)
+            )
+        if change.allowed_domains is not None:
+            wanted = replace(wanted, allowed_domains=change.allowed_domains)
+        return wanted if change.labels is None else replace(wanted, labels=change.labels)
+
+    @staticmethod
+    def _diagnosis(fate: Fate, why: str) -> tuple[Reason, str]:
+        if fate.out_of_memory:
+            return Reason.OUT_OF_MEMORY, "its memory limit was reached and the kernel killed its init process"
+        if fate.running:
+            return Reason.SUPERVISOR_GONE, why
+        removed = fate.detail == "its container was removed"
+        return (Reason.REMOVED if removed else Reason.KILLED), fate.detail
+
+
+def _over(sandbox: Sandbox, reason: Reason, message: str) -> Sandbox:
+    state = State.LOST if reason in LOST_REASONS else State.ENDED
+    return replace(
+        sandbox,
+        state=state,
+        reason=reason,
+        message=message,
+        ended_at=time.time(),
+        revision=sandbox.revision + 1,
+        env={},
+    )
+
+
+def _held_etag(sandbox: Sandbox, etag: str) -> None:
+    if etag and etag != sandbox.etag:
+        raise EtagMismatch(sandbox.etag)
+
+
+def _door(sandbox: Sandbox) -> tuple[NetworkMode, tuple[str, ...]]:
+    return sandbox.network_mode, sandbox.allowed_domains
+
+
+def _digest(request: Request) -> str:
+    """The same for the same request. Maps are ordered by key."""
+    fields = replace(request, env=dict(sorted(request.env.items())), labels=dict(sorted(request.labels.items())))
+    return hashlib.sha256(repr(fields).encode()).hexdigest()

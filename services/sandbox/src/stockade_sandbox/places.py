@@ -1,0 +1,91 @@
+"""Where the host keeps what belongs to a sandbox.
+
+run_dir/sb/<name>/                   the sandbox's own directory: control, egress and api.sock; seen at /run/stockade
+run_dir/sandbox/identity/<name>/     passwd, group, hosts, …: each seen at its place in /etc
+run_dir/sandbox/disks/<name>/        its quota image, mounted; seen at /workspace
+state_dir/sandbox/disks/<name>.img   that image
+state_dir/sandbox/registry.sqlite    the registry
+"""
+
+import grp
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories of one service. `gate_group`: the group that Envoy runs under; it creates sockets in `sb`."""
+
+    run_dir: Path
+    state_dir: Path
+    gate_group: str
+
+    @property
+    def images(self) -> Path:
+        """Quota images."""
+        return self.state_dir / "sandbox" / "disks"
+
+    @property
+    def disks(self) -> Path:
+        """Where they are mounted."""
+        return self.run_dir / "sandbox" / "disks"
+
+    @property
+    def registry(self) -> Path:
+        """The registry's file."""
+        return self.state_dir / "sandbox" / "registry.sqlite"
+
+    def sockets(self, name: str) -> Path:
+        """The sandbox's own directory."""
+        return self.run_dir / "sb" / name
+
+    def identity(self, name: str) -> Path:
+        """Files that are seen in its /etc."""
+        return self.run_dir / "sandbox" / "identity" / name
+
+    def prepare(self) -> None:
+        """Make the directories that all sandboxes share."""
+        for directory in (self.registry.parent, self.images, self.run_dir / "sandbox", self.disks):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.identity("").mkdir(exist_ok=True, mode=0o700)
+        self.sockets("").mkdir(exist_ok=True, mode=0o711)
+
+    def furnish(self, name: str, files: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+        """Make a sandbox's directories and its identity files; yields (host's file, path inside)."""
+        self._make_sockets(name)
+        directory = self.identity(name)
+        directory.mkdir(exist_ok=True, mode=0o755)
+        for target, content in files.items():
+            source = directory / target.removeprefix("/etc/")
+            source.write_text(content)
+            source.chmod(0o644)
+            yield source, target
+
+    def clear(self, name: str) -> None:
+        """Remove what `furnish` made. What is not there is no error."""
+        for directory in (self.sockets(name), self.identity(name)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def names(self) -> set[str]:
+        """Sandboxes that have a directory here."""
+        return {path.name for parent in (self.sockets(""), self.identity("")) for path in parent.iterdir()}
+
+    def _make_sockets(self, name: str) -> None:
+        """The agent may look in and not write; the gate, by its group, may put its sockets there."""
+        directory = self.sockets(name)
+        directory.mkdir(exist_ok=True)
+        os.chown(directory, 0, _group_id(self.gate_group))
+        directory.chmod(0o775)
+
+
+def _group_id(name: str) -> int:
+    """A group's id by its name or number; root's where there is no such group."""
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return 0

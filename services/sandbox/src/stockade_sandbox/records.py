@@ -1,0 +1,46 @@
+"""What the audit record says of sandboxes."""
+
+from typing import Any
+
+from stockade_audit import Action, Entry, Journal
+
+from stockade_sandbox.domain.sandbox import LOST_REASONS, Sandbox
+
+
+def facts(sandbox: Sandbox) -> dict[str, Any]:
+    """What every entry about a sandbox says of it; that no gate stands in front of a HOST one, too."""
+    return {
+        "agent": sandbox.agent,
+        "agent_type": sandbox.agent_type,
+        "sandbox": sandbox.name,
+        "metadata": {
+            "image": sandbox.image,
+            "tier": sandbox.tier.name,
+            "profile": sandbox.profile,
+            "network_mode": sandbox.network_mode.name,
+            "gated": sandbox.gated,
+        },
+    }
+
+
+class Ends:
+    """Records ends that no caller asked for: a call's own interceptor records the others."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def record(self, sandbox: Sandbox) -> None:
+        """Durable on return. Raises RecordUnavailable."""
+        fields = facts(sandbox)
+        fields["metadata"]["detail"] = sandbox.message
+        await self._journal.append(
+            Entry(
+                action=Action.SANDBOX_LOST if sandbox.reason in LOST_REASONS else Action.SANDBOX_DELETED,
+                service="sandbox",
+                principal_kind="service",
+                principal="sandbox",
+                reason=sandbox.reason.value,
+                trace_id=sandbox.trace_id,
+                **fields,
+            )
+        )

@@ -1,0 +1,113 @@
+"""All sandboxes of this node: in memory to read, in the registry to last, and a word to whoever watches."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from stockade_sandbox.domain.errors import SandboxNotFound
+from stockade_sandbox.domain.ports import Registry
+from stockade_sandbox.domain.sandbox import Filter, Sandbox, State
+
+
+def listing_key(sandbox: Sandbox) -> str:
+    """Orders sandboxes, the newest first; two are never equal."""
+    return f"{1e12 - sandbox.created_at:019.6f}:{sandbox.name}"
+
+
+class Sandboxes:
+    """The sandboxes by name. Its methods belong to one event loop."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, Sandbox] = {}
+        self._watchers: set[_Watcher] = set()
+
+    async def load(self) -> None:
+        """Take what the registry remembers."""
+        self._known = {sandbox.name: sandbox for sandbox in reversed(await self._registry.all())}
+
+    def get(self, name: str) -> Sandbox:
+        """The sandbox of that name. Raises SandboxNotFound."""
+        try:
+            return self._known[name]
+        except KeyError:
+            raise SandboxNotFound(name) from None
+
+    def all(self) -> list[Sandbox]:
+        """All that are known, the newest first."""
+        return sorted(self._known.values(), key=listing_key)
+
+    def matching(self, wanted: Filter) -> list[Sandbox]:
+        """Those that `wanted` means, the newest first."""
+        return [sandbox for sandbox in self.all() if wanted.matches(sandbox)]
+
+    def living(self) -> list[Sandbox]:
+        """Callers' sandboxes that take room."""
+        return [sandbox for sandbox in self._known.values() if sandbox.living]
+
+    def present(self) -> list[Sandbox]:
+        """All that something exists of on the host: the living, and those that wait warm."""
+        return [sandbox for sandbox in self._known.values() if sandbox.living or sandbox.state is State.WARM]
+
+    async def put(self, sandbox: Sandbox) -> Sandbox:
+        """Remember one as it is now. A new one takes room at once; nothing else is told before it lasts."""
+        self._known.setdefault(sandbox.name, sandbox)
+        await self._registry.put(sandbox)
+        self._known[sandbox.name] = sandbox
+        for watcher in self._watchers:
+            watcher.tell(sandbox)
+        return sandbox
+
+    async def change(self, name: str, **fields: Any) -> Sandbox:
+        """Change fields of one; its revision counts up. Raises SandboxNotFound."""
+        sandbox = self.get(name)
+        return await self.put(replace(sandbox, revision=sandbox.revision + 1, **fields))
+
+    async def forget(self, *names: str) -> None:
+        """Remember those no longer."""
+        await self._registry.forget(names)
+        for name in names:
+            self._known.pop(name, None)
+
+    async def watch(self, wanted: Filter) -> AsyncGenerator[Sandbox | None, None]:
+        """Each matching one as it is, None, then each again as it changes, its end included."""
+        with self._watcher() as watcher:
+            sent = {sandbox.name for sandbox in self.matching(wanted)}
+            for sandbox in self.matching(wanted):
+                yield sandbox
+            yield None
+            async for sandbox in watcher.changes():
+                if wanted.matches(sandbox) or (sandbox.name in sent and not sandbox.living):
+                    sent.add(sandbox.name)
+                    yield sandbox
+
+    @contextmanager
+    def _watcher(self) -> Iterator["_Watcher"]:
+        watcher = _Watcher()
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+
+class _Watcher:
+    """Changes that one reader has not read: the last of each sandbox, so that a slow reader holds little."""
+
+    def __init__(self) -> None:
+        self._unread: dict[str, Sandbox] = {}
+        self._woken = asyncio.Event()
+
+    def tell(self, sandbox: Sandbox) -> None:
+        self._unread[sandbox.name] = sandbox
+        self._woken.set()
+
+    async def changes(self) -> AsyncIterator[Sandbox]:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            unread, self._unread = self._unread, {}
+            for sandbox in unread.values():
+                yield sandbox

@@ -1,0 +1,129 @@
+"""Puts the service together: the only module that names concrete adapters."""
+
+import hashlib
+import sqlite3
+
+import yaml
+from stockade.sandbox.v1 import node_service_pb2_grpc, profile_service_pb2_grpc, sandbox_service_pb2_grpc
+from stockade_audit import Journal
+from stockade_rpckit.channel import connect
+from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import refuse
+
+from stockade_sandbox import host
+from stockade_sandbox.adapters.disks_loop import LoopDisks
+from stockade_sandbox.adapters.gate_grpc import GrpcGate
+from stockade_sandbox.adapters.registry_sqlite import SqliteRegistry
+from stockade_sandbox.assembly import Assembly
+from stockade_sandbox.domain.admission import Rules
+from stockade_sandbox.domain.profile import Catalogue, catalogue
+from stockade_sandbox.engines.docker import DockerEngine
+from stockade_sandbox.handlers import sandboxes as sandbox_handlers
+from stockade_sandbox.handlers.failures import FAILURES
+from stockade_sandbox.handlers.nodes import NodeHandler
+from stockade_sandbox.handlers.profiles import ProfileHandler
+from stockade_sandbox.handlers.sandboxes import SandboxHandler
+from stockade_sandbox.lifecycle import Lifecycle
+from stockade_sandbox.observation import Observation
+from stockade_sandbox.places import Places
+from stockade_sandbox.records import Ends
+from stockade_sandbox.sandboxes import Sandboxes
+from stockade_sandbox.settings import Settings
+from stockade_sandbox.supervision import Supervision
+from stockade_sandbox.uids import Uids
+from stockade_sandbox.upkeep import Upkeep
+
+PACKAGE = "stockade.sandbox.v1"
+MIB = 1 << 20
+
+
+async def wire(settings: Settings) -> Wiring:
+    """The service of `settings`. Ends the process with one line for settings that cannot hold."""
+    places = Places(settings.run_dir, settings.state_dir, settings.gate_group)
+    rules, profiles = _rules(settings), _profiles(settings)
+    places.prepare()
+    capacity = host.capacity(places.images)
+    profiles = profiles.held_to(capacity)
+    registry = _registry(places)
+    sandboxes = Sandboxes(registry)
+    await sandboxes.load()
+
+    journal = Journal.open(
+        settings.state_dir / "audit" / "journals", service="sandbox", slot=f"sandbox-{settings.slot}"
+    )
+    engine = DockerEngine(settings.engine, service_id(settings))
+    disks = LoopDisks(places.images, places.disks, settings.disk_reserve_mib * MIB, settings.node)
+    gate = GrpcGate(connect(f"unix:{settings.run_dir}/services/policy.sock"))
+    taken = (sandbox.uid for sandbox in sandboxes.present())
+
+    lifecycle = Lifecycle(
+        node=settings.node,
+        rules=rules,
+        profiles=profiles,
+        sandboxes=sandboxes,
+        registry=registry,
+        assemble=lambda keeper: Assembly(engine, disks, gate, Supervision(keeper), places, settings.supervisor_dir),
+        engine=engine,
+        uids=Uids(settings.uid_base, settings.uid_count, taken, settings.node),
+        ended=Ends(journal).record,
+    )
+    supervision = lifecycle.assembly.supervision
+    observation = Observation(sandboxes, engine, disks, gate, supervision)
+    upkeep = Upkeep(
+        lifecycle=lifecycle,
+        sandboxes=sandboxes,
+        assembly=lifecycle.assembly,
+        engine=engine,
+        observation=observation,
+        keep_ended=settings.keep_ended_seconds,
+    )
+    return Wiring(
+        served=[
+            Served(
+                f"{PACKAGE}.SandboxService",
+                sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
+                SandboxHandler(lifecycle, sandboxes, observation),
+                sandbox_handlers.DESCRIBE,
+            ),
+            Served(
+                f"{PACKAGE}.ProfileService",
+                profile_service_pb2_grpc.add_ProfileServiceServicer_to_server,
+                ProfileHandler(profiles),
+            ),
+            Served(
+                f"{PACKAGE}.NodeService",
+                node_service_pb2_grpc.add_NodeServiceServicer_to_server,
+                NodeHandler(lifecycle, engine, capacity),
+            ),
+        ],
+        journal=journal,
+        failures=FAILURES,
+        background=[upkeep.run_clock, upkeep.run_events, supervision.heartbeat],
+        on_drain=supervision.shut_down,
+    )
+
+
+def service_id(settings: Settings) -> str:
+    """Tells this service's containers from another's on the same engine: the same after a restart."""
+    return hashlib.sha256(str(settings.state_dir.resolve()).encode()).hexdigest()[:16]
+
+
+def _rules(settings: Settings) -> Rules:
+    try:
+        return settings.rules()
+    except ValueError as error:
+        refuse(str(error))
+
+
+def _profiles(settings: Settings) -> Catalogue:
+    try:
+        return catalogue(yaml.safe_load(settings.profiles.read_text()))
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError) as error:
+        refuse(f"the profiles in {settings.profiles} cannot be read: {error}; correct the file, or unset the setting")
+
+
+def _registry(places: Places) -> SqliteRegistry:
+    try:
+        return SqliteRegistry(str(places.registry))
+    except sqlite3.DatabaseError as error:
+        refuse(f"{places.registry} is no registry of sandboxes ({error}); move it away and start again")

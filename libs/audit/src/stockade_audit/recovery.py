@@ -102,7 +102,7 @@ def _check(path: Path, standing: Standing, key: VerifierKey) -> None:
 def _cut_torn_tail(path: Path, data: bytes, end: int) -> int:
     tail = data[end:]
     torn = len(tail.rstrip(b"\0"))
-    if torn and _holds_commit(tail):
+    if torn and holds_commit(tail):
         raise JournalDamaged(
             f"{path}: damaged at byte {end}, with commits behind it; restore the file from its copy, and keep this one"
         )
@@ -116,7 +116,7 @@ def _cut_torn_tail(path: Path, data: bytes, end: int) -> int:
     return torn
 
 
-def _holds_commit(tail: bytes) -> bool:
+def holds_commit(tail: bytes) -> bool:
     """Whether an intact commit lies somewhere in it (a leaf cannot hold one: a frame has NULs, JSON has none)."""
     at = tail.find(COMMIT_MAGIC)
     while at >= 0:

@@ -106,6 +106,13 @@ def decode_frame(data: bytes | memoryview, offset: int, magic: bytes) -> tuple[m
     return body, start + length
 
 
+def frame_end(data: bytes, magic: bytes) -> int:
+    """Where the frame that begins `data` says it ends; 0 when none begins there."""
+    if len(data) < _FRAME.size or not data.startswith(magic):
+        return 0
+    return _FRAME.size + int(_FRAME.unpack_from(data)[1])
+
+
 def decode_header(data: bytes, path: Path) -> tuple[Header, int] | None:
     """The header and the offset of the first commit; None for a segment that was never begun (zeroes)."""
     decoded = decode_frame(data, 0, HEADER_MAGIC)
@@ -157,6 +164,7 @@ def fill_spare(directory: Path, size: int) -> Path:
     spare, aside = directory / "spare", directory / ".spare"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
+        os.fchmod(fd, FILE_MODE)
         for start in range(0, size, len(_FILL)):
             write_all(fd, _FILL[: size - start], start)
         os.fsync(fd)

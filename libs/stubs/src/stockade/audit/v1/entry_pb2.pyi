@@ -25,6 +25,7 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_FOLDED: _ClassVar[Action]
     ACTION_READ: _ClassVar[Action]
     ACTION_CLAIM: _ClassVar[Action]
+    ACTION_CALLED: _ClassVar[Action]
     ACTION_SANDBOX_CREATED: _ClassVar[Action]
     ACTION_SANDBOX_STARTED: _ClassVar[Action]
     ACTION_SANDBOX_PAUSED: _ClassVar[Action]
@@ -62,6 +63,7 @@ ACTION_OUTCOME_UNKNOWN: Action
 ACTION_FOLDED: Action
 ACTION_READ: Action
 ACTION_CLAIM: Action
+ACTION_CALLED: Action
 ACTION_SANDBOX_CREATED: Action
 ACTION_SANDBOX_STARTED: Action
 ACTION_SANDBOX_PAUSED: Action

@@ -1,0 +1,57 @@
+"""The daemon's own heads, in SQLite."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+from stockade_audit.head import Head
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS heads (
+    sequence INTEGER PRIMARY KEY, note BLOB NOT NULL, witnessed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS heads_unwitnessed ON heads (sequence) WHERE NOT witnessed;
+"""
+
+
+class SqliteHeads:
+    """One connection under a lock: one head a second and rare reads."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA)
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def last(self) -> Head | None:
+        found = self._read("SELECT note FROM heads ORDER BY sequence DESC LIMIT 1")
+        return found[0] if found else None
+
+    def add(self, head: Head) -> None:
+        with self._lock, self._db as db:
+            db.execute("INSERT INTO heads (sequence, note) VALUES (?, ?)", (head.sequence, head.note))
+
+    def mark_witnessed(self, sequence: int) -> None:
+        with self._lock, self._db as db:
+            db.execute("UPDATE heads SET witnessed = 1 WHERE NOT witnessed AND sequence <= ?", (sequence,))
+
+    def unwitnessed(self, limit: int) -> list[Head]:
+        return self._read("SELECT note FROM heads WHERE NOT witnessed ORDER BY sequence LIMIT ?", limit)
+
+    def page(self, limit: int, before: int = 0) -> list[tuple[Head, bool]]:
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT note, witnessed FROM heads WHERE sequence < ? ORDER BY sequence DESC LIMIT ?",
+                (before or 1 << 62, limit),
+            ).fetchall()
+        return [(Head.unverified(note), bool(witnessed)) for note, witnessed in rows]
+
+    def _read(self, query: str, *values: int) -> list[Head]:
+        with self._lock:
+            rows: Iterable[tuple[bytes]] = self._db.execute(query, values).fetchall()
+        return [Head.unverified(note) for (note,) in rows]

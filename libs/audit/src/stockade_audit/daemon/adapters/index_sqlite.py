@@ -1,0 +1,227 @@
+"""The index in SQLite: where each entry lies, by what it is looked for, and counts by minute."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from stockade_audit.daemon.domain.query import MEMBERS, Cursor, Filter, Indexed, Row, Stats, StatsQuery, StatsRow
+from stockade_audit.entry import parse_time
+from stockade_audit.reader import Located, Place
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS journals (
+    slot TEXT PRIMARY KEY, segment INTEGER, offset INTEGER, position INTEGER, time_ns INTEGER, key TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (
+    slot TEXT, position INTEGER, time_ns INTEGER, id TEXT, action TEXT, agent TEXT, agent_type TEXT, domain TEXT,
+    sandbox TEXT, principal TEXT, service TEXT, trace_id TEXT, intent_id TEXT,
+    segment INTEGER, offset INTEGER, length INTEGER,
+    PRIMARY KEY (slot, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_time ON entries (time_ns);
+CREATE INDEX IF NOT EXISTS entries_id ON entries (id);
+CREATE INDEX IF NOT EXISTS entries_agent ON entries (agent, time_ns) WHERE agent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_agent_type ON entries (agent_type, time_ns) WHERE agent_type IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_domain ON entries (domain, time_ns) WHERE domain IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_action ON entries (action, time_ns);
+CREATE INDEX IF NOT EXISTS entries_sandbox ON entries (sandbox, time_ns) WHERE sandbox IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_principal ON entries (principal, time_ns) WHERE principal IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_intent ON entries (intent_id) WHERE intent_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS rollups (
+    slot TEXT, minute INTEGER, service TEXT, action TEXT, agent TEXT, agent_type TEXT, domain TEXT,
+    count INTEGER, bytes_sent INTEGER, bytes_received INTEGER, duration_us INTEGER,
+    PRIMARY KEY (minute, slot, service, action, agent, agent_type, domain)
+) WITHOUT ROWID;
+"""
+_MINUTE_NS: Final = 60_000_000_000
+_COLUMNS: Final = (
+    "id",
+    "action",
+    "agent",
+    "agent_type",
+    "domain",
+    "sandbox",
+    "principal",
+    "service",
+    "trace_id",
+    "intent_id",
+)
+_LOCATION: Final = "slot, position, time_ns, segment, offset, length"
+
+
+class SqliteIndex:
+    """One writer, many readers: each call of a reader opens what it needs from a small pool of connections."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._writer = self._connect()
+        self._writer.executescript("PRAGMA auto_vacuum = INCREMENTAL;" + _SCHEMA)
+        path.chmod(0o600)
+        self._writing = Lock()
+        self._idle: list[sqlite3.Connection] = []
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._writer.close()
+        for connection in self._idle:
+            connection.close()
+
+    def indexed(self) -> list[Indexed]:
+        with self._reader() as db:
+            rows = db.execute("SELECT slot, segment, offset, position, time_ns, key FROM journals ORDER BY slot")
+            return [
+                Indexed(slot, Place(segment, offset, position), time_ns, key)
+                for slot, segment, offset, position, time_ns, key in rows
+            ]
+
+    def add(self, state: Indexed, located: Sequence[Located], leaves: Sequence[dict[str, Any]]) -> None:
+        times = [parse_time(leaf["time"]) for leaf in leaves]
+        rows = [
+            (state.slot, at.position, time_ns, *map(leaf.get, _COLUMNS), at.segment, at.offset, len(at.leaf))
+            for at, leaf, time_ns in zip(located, leaves, times, strict=True)
+        ]
+        place = state.place
+        with self._writing, self._writer as db:
+            db.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 16)})", rows)  # noqa: S608
+            db.executemany(_ADD_ROLLUP, _rollups(state.slot, leaves, times))
+            db.execute(
+                "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?, ?)",
+                (state.slot, place.segment, place.offset, place.position, state.time_ns, state.key),
+            )
+
+    def forget(self, slot: str) -> None:
+        with self._writing, self._writer as db:
+            for table in ("entries", "rollups", "journals"):
+                db.execute(f"DELETE FROM {table} WHERE slot = ?", (slot,))  # noqa: S608 - a name of ours
+
+    def find(self, filter_: Filter, *, limit: int, newest_first: bool = True, after: Cursor | None = None) -> list[Row]:
+        where, values = _conditions(filter_)
+        if after is not None:
+            where.append(f"(time_ns, slot, position) {'<' if newest_first else '>'} (?, ?, ?)")
+            values += [after.time_ns, after.slot, after.position]
+        direction = "DESC" if newest_first else "ASC"
+        order = ", ".join(f"{column} {direction}" for column in ("time_ns", "slot", "position"))
+        return self._rows(f"{_where(where)} ORDER BY {order} LIMIT ?", [*values, limit])
+
+    def scan(self, filter_: Filter, slot: str, start: int, end: int) -> Iterator[Row]:
+        where, values = _conditions(filter_)
+        clause = f"{_where([*where, 'slot = ?', 'position >= ?', 'position < ?'])} ORDER BY position LIMIT 1000"
+        while page := self._rows(clause, [*values, slot, start, end]):
+            yield from page
+            start = page[-1].position + 1
+
+    def get(self, identity: str) -> Row | None:
+        return next(iter(self._rows("WHERE id = ? ORDER BY time_ns LIMIT 1", [identity])), None)
+
+    def related(self, identity: str) -> list[Row]:
+        return self._rows("WHERE intent_id = ? ORDER BY time_ns LIMIT 100", [identity])
+
+    def stats(self, query: StatsQuery) -> Stats:
+        where, values = _stats_conditions(query)
+        columns = ", ".join(query.group_by)
+        totals = "SUM(count), SUM(bytes_sent), SUM(bytes_received), SUM(duration_us)"
+        grouped = f"GROUP BY {columns} ORDER BY SUM(count) DESC, {columns} LIMIT ?"
+        with self._reader() as db:
+            (total,) = db.execute(f"SELECT COALESCE(SUM(count), 0) FROM rollups {where}", values).fetchone()  # noqa: S608
+            rows = db.execute(
+                f"SELECT {columns}, {totals} FROM rollups {where} {grouped}",  # noqa: S608
+                [*values, query.limit + 1],
+            ).fetchall()
+        width = len(query.group_by)
+        found = [StatsRow(dict(zip(query.group_by, row, strict=False)), *row[width:]) for row in rows[: query.limit]]
+        return Stats(tuple(found), total, len(rows) > query.limit)
+
+    def _rows(self, clause: str, values: Sequence[Any]) -> list[Row]:
+        with self._reader() as db, closing(db.execute(f"SELECT {_LOCATION} FROM entries {clause}", values)) as rows:  # noqa: S608
+            return [Row(*row) for row in rows]
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=10)
+        # FULL is not needed: what a power cut takes from the index is read from the journals again.
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
+        return connection
+
+
+_ADD_ROLLUP: Final = """
+INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes_sent = bytes_sent + excluded.bytes_sent,
+    bytes_received = bytes_received + excluded.bytes_received, duration_us = duration_us + excluded.duration_us
+"""
+
+
+def _rollups(slot: str, leaves: Sequence[dict[str, Any]], times: Sequence[int]) -> list[tuple[Any, ...]]:
+    count, sent, received, duration = Counter[Any](), Counter[Any](), Counter[Any](), Counter[Any]()
+    for leaf, time_ns in zip(leaves, times, strict=True):
+        get = leaf.get
+        key = (
+            time_ns // _MINUTE_NS,
+            get("service", ""),
+            get("action", ""),
+            get("agent", ""),
+            get("agent_type", ""),
+            get("domain", ""),
+        )
+        count[key] += 1
+        if len(leaf) > 6:
+            sent[key] += get("bytes_sent", 0)
+            received[key] += get("bytes_received", 0)
+            duration[key] += get("duration_us", 0)
+    return [(slot, *key, n, sent[key], received[key], duration[key]) for key, n in count.items()]
+
+
+def _conditions(filter_: Filter) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if filter_.start_ns:
+        where.append("time_ns >= ?")
+        values.append(filter_.start_ns)
+    if filter_.end_ns:
+        where.append("time_ns < ?")
+        values.append(filter_.end_ns)
+    if filter_.trace_id:
+        where.append("trace_id = ?")
+        values.append(filter_.trace_id)
+    for name, column in MEMBERS:
+        _any_of(column, getattr(filter_, name), where, values)
+    return where, values
+
+
+def _stats_conditions(query: StatsQuery) -> tuple[str, list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if query.start_ns:
+        where.append("minute >= ?")
+        values.append(query.start_ns // _MINUTE_NS)
+    if query.end_ns:
+        where.append("minute < ?")
+        values.append(-(-query.end_ns // _MINUTE_NS))
+    for column, wanted in (("action", query.actions), ("agent", query.agents), ("agent_type", query.agent_types)):
+        _any_of(column, wanted, where, values)
+    return _where(where), values
+
+
+def _any_of(column: str, wanted: Sequence[str], where: list[str], values: list[Any]) -> None:
+    if wanted:
+        where.append(f"{column} IN ({','.join('?' * len(wanted))})")
+        values.extend(wanted)
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""

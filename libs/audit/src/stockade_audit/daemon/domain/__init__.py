@@ -1,0 +1,1 @@
+"""What the daemon is about, without the parts it runs on."""

@@ -1,0 +1,52 @@
+"""What the daemon answers when it cannot answer."""
+
+from stockade_audit.errors import AuditError
+
+
+class PageTokenInvalid(AuditError):
+    """A page token that was not given for this question."""
+
+    def __init__(self) -> None:
+        super().__init__("this page token was not given for these filters: ask again without it")
+
+
+class EntryNotFound(AuditError):
+    """No entry of this id is indexed."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"no entry {identity!r} is indexed; one that was just written will be in a second")
+        self.identity = identity
+
+
+class RecordDamaged(AuditError):
+    """What lies in a journal is not what was indexed."""
+
+    def __init__(self, slot: str, position: int) -> None:
+        super().__init__(f"entry {position} of the journal {slot} is not what was written: run `stockade audit verify`")
+        self.slot, self.position = slot, position
+
+
+class JournalNotFound(AuditError):
+    """No journal of this slot."""
+
+    def __init__(self, slot: str) -> None:
+        super().__init__(f"there is no journal {slot!r}")
+        self.slot = slot
+
+
+class ProofNotPossible(AuditError):
+    """No proof leads from the one size to the other."""
+
+
+class TailTooSlow(AuditError):
+    """A follower reads slower than the record grows."""
+
+
+class TraceNotFound(AuditError):
+    """No such trace is kept, or several begin alike."""
+
+    def __init__(self, trace_id: str, several: bool = False) -> None:
+        super().__init__(
+            f"several traces begin with {trace_id}: give more digits" if several else f"no trace {trace_id} is kept"
+        )
+        self.trace_id = trace_id

@@ -1,0 +1,89 @@
+"""What the daemon needs of the parts it runs on. All blocking: called on the bounded pool, never on the loop."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row, Stats, StatsQuery
+from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
+from stockade_audit.head import Head
+from stockade_audit.reader import Located
+
+
+class Index(Protocol):
+    """Finds entries. Made from the journals and can be made again; what it says of an entry is where it lies."""
+
+    def indexed(self) -> list[Indexed]:
+        """How far each journal is indexed, by slot."""
+        ...
+
+    def add(self, state: Indexed, located: Sequence[Located], leaves: Sequence[dict[str, Any]]) -> None:
+        """Take entries in and go on to `state`, in one step; what was taken in before is not taken twice."""
+        ...
+
+    def forget(self, slot: str) -> None:
+        """Drop all of one journal, to read it again."""
+        ...
+
+    def find(self, filter_: Filter, *, limit: int, newest_first: bool = True, after: Cursor | None = None) -> list[Row]:
+        """At most `limit` entries by (time, slot, position), behind `after`."""
+        ...
+
+    def scan(self, filter_: Filter, slot: str, start: int, end: int) -> Iterator[Row]:
+        """The entries of one journal from position `start` to before `end`, by position, in bounded memory."""
+        ...
+
+    def get(self, identity: str) -> Row | None:
+        """The entry of this id."""
+        ...
+
+    def related(self, identity: str) -> list[Row]:
+        """Entries whose intent_id is this id, by time; at most 100."""
+        ...
+
+    def stats(self, query: StatsQuery) -> Stats:
+        """Counts from the minute rollups."""
+        ...
+
+
+class Heads(Protocol):
+    """The heads that were signed here."""
+
+    def last(self) -> Head | None:
+        """The last one."""
+        ...
+
+    def add(self, head: Head) -> None:
+        """Keep one, durably."""
+        ...
+
+    def mark_witnessed(self, sequence: int) -> None:
+        """The witness keeps all up to this one."""
+        ...
+
+    def unwitnessed(self, limit: int) -> list[Head]:
+        """Those the witness does not keep yet, oldest first."""
+        ...
+
+    def page(self, limit: int, before: int = 0) -> list[tuple[Head, bool]]:
+        """Newest first, below sequence `before` (0: from the end), each with whether it is witnessed."""
+        ...
+
+
+class Spans(Protocol):
+    """Keeps spans for a while."""
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Keep them; a span that is kept already is replaced."""
+        ...
+
+    def traces(self, query: TraceQuery) -> list[TraceSummary]:
+        """Newest first."""
+        ...
+
+    def trace(self, prefix: str) -> list[Span]:
+        """The spans of the one trace whose id begins so, by start; TraceNotFound if there is none or several."""
+        ...
+
+    def prune(self, before_ns: int, keep: int) -> int:
+        """Drop spans that started before, and the oldest beyond `keep`; returns how many."""
+        ...

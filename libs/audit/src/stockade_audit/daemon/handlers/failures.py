@@ -1,0 +1,32 @@
+"""What the daemon's exceptions are to a caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+from grpc import StatusCode
+from stockade_rpckit.errors import Failure, FailureTable
+
+from stockade_audit.daemon.domain import errors
+from stockade_audit.head import HeadRefused
+
+
+def _failure(code: StatusCode, reason: str, *facts: str) -> Callable[[Any], Failure]:
+    """`facts` are attributes of the exception that become metadata."""
+
+    def make(error: Any) -> Failure:
+        metadata = {fact: str(getattr(error, fact)) for fact in facts}
+        return Failure(code, reason, str(error), metadata=metadata)
+
+    return make
+
+
+FAILURES: FailureTable = {
+    errors.PageTokenInvalid: _failure(StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
+    errors.EntryNotFound: _failure(StatusCode.NOT_FOUND, "ENTRY_NOT_FOUND", "identity"),
+    errors.RecordDamaged: _failure(StatusCode.DATA_LOSS, "RECORD_DAMAGED", "slot", "position"),
+    errors.JournalNotFound: _failure(StatusCode.NOT_FOUND, "JOURNAL_NOT_FOUND", "slot"),
+    errors.ProofNotPossible: _failure(StatusCode.OUT_OF_RANGE, "PROOF_NOT_POSSIBLE"),
+    errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
+    errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
+    HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
+}

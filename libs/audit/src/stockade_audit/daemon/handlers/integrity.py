@@ -1,0 +1,104 @@
+"""IntegrityService."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from stockade.audit.v1 import integrity_service_pb2 as integrity
+from stockade.audit.v1 import integrity_service_pb2_grpc
+from stockade_rpckit import threads
+from stockade_rpckit.recording import current_record
+
+from stockade_audit import Action
+from stockade_audit.daemon.domain.errors import PageTokenInvalid
+from stockade_audit.daemon.handlers import messages
+from stockade_audit.daemon.record import Record
+from stockade_audit.errors import AuditError
+from stockade_audit.head import Head
+from stockade_audit.verification import Report
+
+
+class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # type: ignore[misc]
+    """Proof that the record is what was written."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def VerifyRecord(
+        self, request: integrity.VerifyRecordRequest, _context: Any
+    ) -> AsyncIterator[integrity.VerifyRecordResponse]:
+        with suppress(AuditError, OSError):  # what the witness lacks or refuses is what the reports are about
+            await threads.run(self._record.keeper.hand_over)
+        last = await threads.run(self._record.witness.last)
+        reports = self._record.verify(tuple(request.journals))
+        problems = []
+        while (report := await threads.run(next, reports, None)) is not None:
+            if report.detail:
+                problems.append(f"{report.journal}: {report.detail}")
+            yield _report_message(report, last)
+        current_record().set(action=Action.READ, reason="DAMAGED" if problems else "INTACT")
+        current_record().set(metadata={"problems": "; ".join(problems)} if problems else {})
+
+    async def GetInclusionProof(
+        self, request: integrity.GetInclusionProofRequest, _context: Any
+    ) -> integrity.GetInclusionProofResponse:
+        current_record().set(action=Action.READ, resource=request.id)
+        row, proof = await threads.run(self._record.inclusion, request.id, request.size)
+        indexed = await threads.run(self._record.index.indexed)
+        return integrity.GetInclusionProofResponse(
+            journal=row.slot,
+            position=row.position,
+            size=proof.size,
+            root=proof.root,
+            hashes=proof.hashes,
+            indexed_through=messages.indexed_messages(indexed),
+        )
+
+    async def GetConsistencyProof(
+        self, request: integrity.GetConsistencyProofRequest, _context: Any
+    ) -> integrity.GetConsistencyProofResponse:
+        old_root, proof = await threads.run(
+            self._record.consistency, request.journal, request.old_size, request.new_size
+        )
+        indexed = await threads.run(self._record.index.indexed)
+        return integrity.GetConsistencyProofResponse(
+            old_root=old_root,
+            new_size=proof.size,
+            new_root=proof.root,
+            hashes=proof.hashes,
+            indexed_through=messages.indexed_messages(indexed),
+        )
+
+    async def ListHeads(self, request: integrity.ListHeadsRequest, _context: Any) -> integrity.ListHeadsResponse:
+        size = request.page_size or 100
+        page = await threads.run(self._record.heads.page, size, _sequence(request.page_token))
+        indexed = await threads.run(self._record.index.indexed)
+        return integrity.ListHeadsResponse(
+            heads=[messages.head_message(head, witnessed) for head, witnessed in page],
+            next_page_token=str(page[-1][0].sequence) if len(page) == size else "",
+            indexed_through=messages.indexed_messages(indexed),
+        )
+
+    async def ListKeys(self, _request: integrity.ListKeysRequest, _context: Any) -> integrity.ListKeysResponse:
+        indexed = await threads.run(self._record.index.indexed)
+        return integrity.ListKeysResponse(keys=[str(self._record.key), *(state.key for state in indexed if state.key)])
+
+
+def _report_message(report: Report, last: Head | None) -> integrity.VerifyRecordResponse:
+    mark = last.journals.get(report.journal) if last else None
+    return integrity.VerifyRecordResponse(
+        journal=report.journal,
+        verdict=f"VERDICT_{report.verdict}",
+        size=report.size,
+        root=report.root,
+        first_bad_position=report.position,
+        detail=report.detail,
+        witnessed_size=mark.size if mark else 0,
+        witnessed_sequence=last.sequence if last else 0,
+    )
+
+
+def _sequence(token: str) -> int:
+    if token and not token.isdecimal():
+        raise PageTokenInvalid
+    return int(token or 0)

@@ -1,0 +1,163 @@
+"""TraceService, and OTLP's own TraceService that brings the spans."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
+from stockade.audit.v1 import trace_service_pb2 as traces
+from stockade.audit.v1 import trace_service_pb2_grpc
+from stockade_rpckit import threads
+
+from stockade_audit.daemon.domain.errors import PageTokenInvalid
+from stockade_audit.daemon.domain.ports import Spans
+from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
+from stockade_audit.daemon.forwarding import Forwarder
+from stockade_audit.daemon.handlers.messages import time_ns_of, timestamp
+
+QUEUE = 1024  # exports waiting to be stored
+_STATUS = {0: "", 1: "OK", 2: "ERROR"}
+_SHOWN_STATUS = {"": traces.SPAN_STATUS_UNSPECIFIED, "OK": traces.SPAN_STATUS_OK, "ERROR": traces.SPAN_STATUS_ERROR}
+_TEXT = 4096  # characters kept of one attribute
+
+
+class TraceHandler(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
+    """Traces kept on this machine."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    async def ListTraces(self, request: traces.ListTracesRequest, _context: Any) -> traces.ListTracesResponse:
+        size = request.page_size or 50
+        query = TraceQuery(
+            start_ns=time_ns_of(request, "start_time"),
+            end_ns=time_ns_of(request, "end_time"),
+            service=request.service,
+            name=request.name,
+            errors_only=request.errors_only,
+            min_duration_ns=request.min_duration.ToNanoseconds(),
+            limit=size,
+            before=_parse_token(request.page_token),
+        )
+        found = await threads.run(self._spans.traces, query)
+        return traces.ListTracesResponse(
+            traces=map(_summary_message, found), next_page_token=_token(found[-1]) if len(found) == size else ""
+        )
+
+    async def GetTrace(self, request: traces.GetTraceRequest, _context: Any) -> traces.GetTraceResponse:
+        found = await threads.run(self._spans.trace, request.trace_id)
+        return traces.GetTraceResponse(spans=map(_span_message, found[:10_000]))
+
+
+class SpanHandler(otlp_grpc.TraceServiceServicer):  # type: ignore[misc]
+    """Takes spans: stores them behind a bounded queue and passes the requests on as they came.
+
+    A full queue drops and counts: spans are a copy, and must cost the path they describe nothing.
+    """
+
+    def __init__(self, spans: Spans, forwarder: Forwarder) -> None:
+        self._spans, self._forwarder = spans, forwarder
+        self._queue: asyncio.Queue[otlp.ExportTraceServiceRequest] = asyncio.Queue(QUEUE)
+        self.dropped = 0
+
+    async def Export(self, request: otlp.ExportTraceServiceRequest, _context: Any) -> otlp.ExportTraceServiceResponse:
+        self._forwarder.offer(request)
+        try:
+            self._queue.put_nowait(request)
+        except asyncio.QueueFull:
+            self.dropped += 1
+        return otlp.ExportTraceServiceResponse()
+
+    async def store(self) -> None:
+        """Store what was taken, for ever."""
+        while True:
+            requests = [await self._queue.get()]
+            while not self._queue.empty():
+                requests.append(self._queue.get_nowait())
+            await threads.run(self._spans.add, [span for request in requests for span in spans_of(request)])
+
+
+def spans_of(request: otlp.ExportTraceServiceRequest) -> Iterator[Span]:
+    """The spans of an OTLP request; those without proper ids are passed over."""
+    for resource in request.resource_spans:
+        attributes = {attribute.key: _text(attribute.value) for attribute in resource.resource.attributes}
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                if len(span.trace_id) == 16 and len(span.span_id) == 8:
+                    yield _span(span, attributes.get("service.name", ""))
+
+
+def _span(span: trace_pb2.Span, service: str) -> Span:
+    return Span(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex(),
+        name=span.name[:256],
+        service=service[:128],
+        kind=trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+        start_ns=min(span.start_time_unix_nano, (1 << 63) - 1),
+        end_ns=min(span.end_time_unix_nano, (1 << 63) - 1),
+        status=_STATUS.get(span.status.code, ""),
+        status_message=span.status.message[:_TEXT],
+        attributes={attribute.key: _text(attribute.value) for attribute in span.attributes[:128]},
+        links=tuple(f"{link.trace_id.hex()}-{link.span_id.hex()}" for link in span.links[:128]),
+    )
+
+
+def _text(value: AnyValue) -> str:
+    kind = value.WhichOneof("value")
+    if kind in ("string_value", "int_value", "double_value", "bool_value"):
+        return str(getattr(value, kind))[:_TEXT]
+    if kind == "array_value":
+        return ", ".join(_text(item) for item in value.array_value.values[:64])[:_TEXT]
+    return " ".join(str(value).split())[:_TEXT]
+
+
+def _span_message(span: Span) -> traces.Span:
+    message = traces.Span(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        name=span.name,
+        service=span.service,
+        kind=span.kind,
+        start_time=timestamp(span.start_ns),
+        status=_SHOWN_STATUS[span.status],
+        status_message=span.status_message,
+        attributes=span.attributes,
+        links=span.links,
+    )
+    message.duration.FromNanoseconds(max(0, span.end_ns - span.start_ns))
+    return message
+
+
+def _summary_message(summary: TraceSummary) -> traces.TraceSummary:
+    message = traces.TraceSummary(
+        trace_id=summary.trace_id,
+        name=summary.name,
+        start_time=timestamp(summary.start_ns),
+        spans=summary.spans,
+        services=summary.services,
+        errors=summary.errors,
+    )
+    message.duration.FromNanoseconds(max(0, summary.end_ns - summary.start_ns))
+    return message
+
+
+def _token(summary: TraceSummary) -> str:
+    return base64.urlsafe_b64encode(json.dumps([summary.start_ns, summary.trace_id]).encode()).decode()
+
+
+def _parse_token(token: str) -> tuple[int, str] | None:
+    if not token:
+        return None
+    try:
+        start_ns, trace_id = json.loads(base64.urlsafe_b64decode(token))
+        return int(start_ns), str(trace_id)
+    except (ValueError, TypeError) as error:
+        raise PageTokenInvalid from error

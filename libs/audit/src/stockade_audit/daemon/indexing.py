@@ -1,0 +1,141 @@
+"""Follows every journal into the index and the hash files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import orjson
+
+from stockade_audit.checkpoint import Checkpoint, open_note
+from stockade_audit.daemon.domain.errors import JournalNotFound
+from stockade_audit.daemon.domain.ports import Index
+from stockade_audit.daemon.domain.query import Indexed
+from stockade_audit.entry import parse_time
+from stockade_audit.errors import AuditError, JournalDamaged
+from stockade_audit.hashes import HashFile
+from stockade_audit.head import JournalHead
+from stockade_audit.keys import VerifierKey
+from stockade_audit.reader import Follower, JournalRewound, Located, journals
+from stockade_audit.tree import leaf_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Entries of one journal that were just indexed."""
+
+    slot: str
+    located: list[Located]
+    leaves: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One journal on its way into the index. A `problem` ends that until the daemon is started again."""
+
+    follower: Follower
+    hashes: HashFile
+    state: Indexed
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Indexer:
+    """Reads all journals under `root`. Blocking; one caller at a time polls, others may ask for nodes and marks."""
+
+    root: Path
+    index: Index
+    directory: Path
+    _followed: dict[str, _Followed] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+    _problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for state in self.index.indexed():
+            self._followed[state.slot] = self._resume(state)
+
+    def poll(self) -> list[Arrived]:
+        """Index what has come in since the last time, at most some thousand entries of each journal."""
+        with self._lock:
+            for directory in journals(self.root):
+                if directory.name not in self._followed:
+                    self._followed[directory.name] = self._resume(Indexed(directory.name))
+            return [arrived for slot in sorted(self._followed) if (arrived := self._poll_one(slot))]
+
+    def take_problems(self) -> list[tuple[str, str]]:
+        """What was found wrong since the last time: (slot, what)."""
+        problems, self._problems = self._problems, []
+        return problems
+
+    def marks(self) -> dict[str, JournalHead]:
+        """What each journal is, made durable first: a head must not cover what a power cut can take back."""
+        with self._lock:
+            return dict(self._marks())
+
+    def hashes(self, slot: str) -> HashFile:
+        """The stored hashes of a journal."""
+        try:
+            return self._followed[slot].hashes
+        except KeyError:
+            raise JournalNotFound(slot) from None
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for followed in self._followed.values():
+            followed.follower.close()
+            followed.hashes.close()
+
+    def _marks(self) -> Iterator[tuple[str, JournalHead]]:
+        for slot, followed in self._followed.items():
+            if followed.state.key:
+                followed.follower.sync()
+                size = followed.state.place.position
+                yield slot, JournalHead(size, followed.hashes.root(size), followed.state.key)
+
+    def _resume(self, state: Indexed) -> _Followed:
+        path = self.directory / f"{state.slot}.hashes"
+        try:
+            hashes = HashFile(path, state.place.position)
+        except ValueError:  # lost or older than the index: both are made again
+            self.index.forget(state.slot)
+            state = Indexed(state.slot)
+            hashes = HashFile(path, 0)
+        return _Followed(Follower(self.root / state.slot, state.place), hashes, state)
+
+    def _poll_one(self, slot: str) -> Arrived | None:
+        followed = self._followed[slot]
+        if followed.problem:
+            return None
+        try:
+            return self._take(slot, followed)
+        except JournalRewound:
+            followed.follower.close()
+            followed.hashes.close()
+            self.index.forget(slot)
+            self._followed[slot] = self._resume(Indexed(slot))
+        except (AuditError, OSError, ValueError, KeyError) as error:
+            followed.problem = str(error)
+            self._problems.append((slot, followed.problem))
+        return None
+
+    def _take(self, slot: str, followed: _Followed) -> Arrived | None:
+        located = followed.follower.poll()
+        if not located:
+            return None
+        followed.hashes.append([leaf_hash(at.leaf) for at in located])
+        key = followed.state.key or (self.root / slot / "signing.pub").read_text().strip()
+        self._check(followed, key)
+        leaves = [orjson.loads(at.leaf) for at in located]
+        state = replace(followed.state, place=followed.follower.place, time_ns=parse_time(leaves[-1]["time"]), key=key)
+        self.index.add(state, located, leaves)
+        followed.state = state
+        return Arrived(slot, located, leaves)
+
+    def _check(self, followed: _Followed, key: str) -> None:
+        """Hold what was read to the last checkpoint over it."""
+        checkpoint = Checkpoint.parse(open_note(followed.follower.note, VerifierKey.parse(key)))
+        size = followed.hashes.size
+        if (checkpoint.size, checkpoint.root) != (size, followed.hashes.root(size)):
+            raise JournalDamaged(f"{followed.follower.directory}: the entries have another root than was signed")

@@ -1,0 +1,81 @@
+"""The daemon put together: the only module that names its adapters."""
+
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from stockade.audit.v1 import audit_service_pb2_grpc, integrity_service_pb2_grpc, trace_service_pb2_grpc
+from stockade_rpckit import threads
+from stockade_rpckit.server import Served, Wiring
+
+from stockade_audit import Journal
+from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
+from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
+from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
+from stockade_audit.daemon.background import index_journals, prune_spans, sign_heads
+from stockade_audit.daemon.forwarding import Forwarder
+from stockade_audit.daemon.handlers.entries import AuditHandler
+from stockade_audit.daemon.handlers.failures import FAILURES
+from stockade_audit.daemon.handlers.integrity import IntegrityHandler
+from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
+from stockade_audit.daemon.heading import HeadKeeper
+from stockade_audit.daemon.indexing import Indexer
+from stockade_audit.daemon.record import Record
+from stockade_audit.daemon.settings import AuditSettings
+from stockade_audit.daemon.tailing import Tails
+from stockade_audit.head import ORIGIN
+from stockade_audit.keys import SigningKey
+from stockade_audit.witness import DirectoryWitness
+
+
+async def wire(settings: AuditSettings) -> Wiring:
+    """Open everything under state_dir/audit."""
+    slot = f"audit-{settings.slot}"
+    journal = Journal.open(settings.journals, service="audit", slot=slot)
+    key = SigningKey.load_or_create(settings.directory / "heads.key", ORIGIN)
+    index = SqliteIndex(settings.directory / "index" / "index.sqlite")
+    heads = SqliteHeads(settings.directory / "heads.sqlite")
+    spans = SqliteSpans(settings.directory / "spans.sqlite")
+    indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index")
+    witness = DirectoryWitness(settings.witness_directory, key.verifier)
+    keeper = HeadKeeper(indexer, heads, witness, key)
+    record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
+    tails, forwarder = Tails(), Forwarder(settings.otlp_endpoint)
+    spans_in = SpanHandler(spans, forwarder)
+
+    async def drain() -> None:
+        await forwarder.drain(1.0)
+        for part in (indexer, index, heads, spans):
+            part.close()
+
+    return Wiring(
+        [
+            Served(
+                "stockade.audit.v1.AuditService",
+                audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
+                AuditHandler(record, tails, journal, slot),
+            ),
+            Served(
+                "stockade.audit.v1.IntegrityService",
+                integrity_service_pb2_grpc.add_IntegrityServiceServicer_to_server,
+                IntegrityHandler(record),
+            ),
+            Served(
+                "stockade.audit.v1.TraceService",
+                trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
+                TraceHandler(spans),
+            ),
+            Served(
+                "opentelemetry.proto.collector.trace.v1.TraceService",
+                otlp_grpc.add_TraceServiceServicer_to_server,
+                spans_in,
+            ),
+        ],
+        journal,
+        FAILURES,
+        [
+            lambda: index_journals(indexer, tails, journal),
+            lambda: sign_heads(keeper, journal),
+            lambda: prune_spans(spans, settings.span_days, settings.span_limit),
+            spans_in.store,
+            forwarder.run,
+        ],
+        drain,
+    )

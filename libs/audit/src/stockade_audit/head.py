@@ -1,0 +1,116 @@
+"""Heads: one signed note over all journals, and whether one continues another.
+
+    stockade.dev/audit/heads
+    <sequence>
+    <time, RFC 3339>
+    previous <SHA-256 of the note before, hex; zeroes for the first>
+    journal <slot> <size> <root, base64> <the journal's verifier key>
+    …
+
+Each names the one before by its hash, so that one signature stands for all heads up to it.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from stockade_audit.checkpoint import open_note, sign_note
+from stockade_audit.entry import format_time, parse_time
+from stockade_audit.errors import AuditError
+from stockade_audit.keys import SigningKey, VerifierKey
+from stockade_audit.tree import is_consistent
+
+ORIGIN: Final = "stockade.dev/audit/heads"
+NO_HEAD: Final = bytes(32)
+
+
+class HeadRefused(AuditError):
+    """A head does not continue the last one; `journal` is the slot that shows it, or empty."""
+
+    def __init__(self, message: str, journal: str = "") -> None:
+        super().__init__(message)
+        self.journal = journal
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHead:
+    """The first `size` entries of a journal have this root; its checkpoints are signed with `key`."""
+
+    size: int
+    root: bytes
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What all journals were at one moment."""
+
+    sequence: int
+    time_ns: int
+    previous: bytes
+    journals: Mapping[str, JournalHead]
+    note: bytes = b""
+
+    @property
+    def hash(self) -> bytes:
+        """By which the next head names this one."""
+        return sha256(self.note).digest()
+
+    def signed(self, key: SigningKey) -> "Head":
+        """The same with its note."""
+        return Head(self.sequence, self.time_ns, self.previous, self.journals, sign_note(self._text(), key))
+
+    def _text(self) -> str:
+        lines = [ORIGIN, str(self.sequence), format_time(self.time_ns), f"previous {self.previous.hex()}"]
+        lines += [
+            f"journal {slot} {head.size} {base64.b64encode(head.root).decode()} {head.key}"
+            for slot, head in sorted(self.journals.items())
+        ]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def open(cls, note: bytes, key: VerifierKey) -> "Head":
+        """The head of a note that `key` signed; AuditError when it is none."""
+        return cls.parse(open_note(note, key), note)
+
+    @classmethod
+    def unverified(cls, note: bytes) -> "Head":
+        """The head of a note whose signature is not looked at: of one we keep, or that a later head names."""
+        return cls.parse(note.decode().rpartition("\n\n")[0] + "\n", note)
+
+    @classmethod
+    def parse(cls, text: str, note: bytes) -> "Head":
+        """The head of a note's text."""
+        try:
+            origin, sequence, time, previous, *journals = text.splitlines()
+            if origin != ORIGIN or not previous.startswith("previous "):
+                raise ValueError(origin)
+            heads = dict(_parse_journal(line) for line in journals)
+            return cls(int(sequence), parse_time(time), bytes.fromhex(previous[9:]), heads, note)
+        except ValueError as error:
+            raise AuditError(f"not a head: {text[:80]!r}") from error
+
+
+def _parse_journal(line: str) -> tuple[str, JournalHead]:
+    word, slot, size, root, key = line.split(" ")
+    if word != "journal":
+        raise ValueError(line)
+    return slot, JournalHead(int(size), base64.b64decode(root, validate=True), key)
+
+
+def check_continues(last: Head, new: Head, proofs: Mapping[str, Sequence[bytes]]) -> None:
+    """Raise HeadRefused unless `new` comes after `last` and each of its journals continues, as `proofs` show."""
+    if new.sequence <= last.sequence:
+        raise HeadRefused(f"head {new.sequence} does not come after {last.sequence}, the last one kept")
+    if new.sequence == last.sequence + 1 and new.previous != last.hash:
+        raise HeadRefused(f"head {new.sequence} names another head {last.sequence} than the one kept")
+    for slot, old in last.journals.items():
+        now = new.journals.get(slot)
+        if now is None:
+            raise HeadRefused(f"the journal {slot} is missing: {old.size} entries are witnessed", slot)
+        if now.key != old.key:
+            raise HeadRefused(f"the journal {slot} is signed with another key", slot)
+        if not is_consistent(old.size, old.root, now.size, now.root, list(proofs.get(slot, ()))):
+            raise HeadRefused(f"the journal {slot} with {now.size} entries does not continue the {old.size} kept", slot)

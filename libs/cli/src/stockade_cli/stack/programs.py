@@ -39,13 +39,14 @@ GATE_PREFIX = "STOCKADE_GATE"
 
 
 def programs(settings: StackSettings, engine: str) -> list[Program]:
-    """Everything that runs, in order."""
+    """Everything that runs, in order. Raises CommandFailed."""
+    gate_gid = Accounts(settings.uid_base).gate_gid
     return [
         _service(settings, AUDIT),
         _service(settings, POLICY, gate_environment(settings)),
         _gate(settings),
         _service(settings, CACHE),
-        _service(settings, SANDBOX, {"STOCKADE_SANDBOX_DOCKER_HOST": engine}),
+        _service(settings, SANDBOX, {"STOCKADE_SANDBOX_ENGINE": engine, "STOCKADE_SANDBOX_GATE_GROUP": str(gate_gid)}),
     ]
 
 

@@ -1,0 +1,3 @@
+"""Fixtures for all tests. Imported here and nowhere else, so that there is one of each in a session."""
+
+from support.stack import stack as stack

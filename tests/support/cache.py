@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,7 +93,7 @@ class ServedCache:
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(f"unix:{self.root}/run/{place}/cache.sock", options=options)
         self.channels.append(channel)
-        return _Caller(rpc.EmbeddingCacheServiceStub(channel), metadata)
+        return _Caller(rpc.EmbeddingCacheServiceStub(channel), metadata)  # type: ignore[no-untyped-call]
 
     def operator(self) -> Any:
         """Ada, who runs the place."""
@@ -121,6 +122,11 @@ class ServedCache:
             self.process.wait(15)
 
 
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 def start_cache(root: Path, settings: Mapping[str, object] | None = None) -> ServedCache:
     """Start the service on directories below `root` and wait until it serves."""
     for place in ("operators/ada", "auditors/eve", "services", "gate"):
@@ -131,7 +137,7 @@ def start_cache(root: Path, settings: Mapping[str, object] | None = None) -> Ser
         process = subprocess.Popen([sys.executable, "-m", "stockade_embedding_cache"], env=environment, stderr=log)
     served = ServedCache(root, process)
     deadline = time.monotonic() + 20
-    while not (root / "run/gate/cache.sock").exists():
+    while not _answers(root / "run/gate/cache.sock"):
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the service did not start: {served.log}")
         time.sleep(0.02)

@@ -48,7 +48,8 @@ class TieredStore:
         try:
             return await self._below.has(layer, keys)
         except StoreUnavailable:
-            return await self._memory.has(layer, keys)
+            copies = self._memory.get_now(layer, keys).entries
+            return [entry is not None for entry in self._still_good(layer, copies)]
 
     async def put(self, layer: str, entries: Mapping[bytes, Entry]) -> Stored:
         try:

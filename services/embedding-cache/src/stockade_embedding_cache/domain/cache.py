@@ -145,8 +145,8 @@ class Cache:
             found = await self._look_up(sources, keys, fmt)
             missing = [i for i, e in enumerate(found.entries) if e is None and i not in found.faults]
             granted = await self._acquire(home, keys, missing, lease_id, ttl_s)
-            if any(granted) and await self._computed_meanwhile(home, keys, granted, lease_id):
-                continue
+            if any(granted):
+                found, granted = await self._settle(home, sources, keys, fmt, granted, lease_id)
             remaining = deadline - asyncio.get_running_loop().time()
             if not missing or any(granted) or remaining <= 0:
                 break
@@ -223,19 +223,25 @@ class Cache:
                 granted[i] = bit
         return granted
 
-    async def _computed_meanwhile(
-        self, layer: str, keys: Sequence[bytes], granted: Sequence[bool], lease_id: str
-    ) -> bool:
-        """Whether a granted row was stored, and its lease released, after it was looked up and before it was taken.
+    async def _settle(
+        self,
+        home: str,
+        sources: Sequence[str],
+        keys: Sequence[bytes],
+        fmt: Format,
+        granted: Sequence[bool],
+        lease_id: str,
+    ) -> tuple[Lookup, list[bool]]:
+        """Look again after taking, and give back what was stored after the first look and before the taking.
 
-        Then the whole lease is given back: who computes a row stores it before he releases it, so that looking up
-        after taking is what makes "computed once" true.
+        Who computes a row stores it before he releases it, so that this is what makes "computed once" true.
         """
-        taken = [key for key, bit in zip(keys, granted, strict=True) if bit]
-        if not any(await self.store.has(layer, taken)):
-            return False
-        await self.leases.release(layer, taken, lease_id)
-        return True
+        found = await self._look_up(sources, keys, fmt)
+        open_ = [entry is None and i not in found.faults for i, entry in enumerate(found.entries)]
+        late = [key for key, bit, missing in zip(keys, granted, open_, strict=True) if bit and not missing]
+        if late:
+            await self.leases.release(home, late, lease_id)
+        return found, [bit and missing for bit, missing in zip(granted, open_, strict=True)]
 
     def _count_lease(self, found: Lookup, granted: Sequence[bool]) -> None:
         hits = sum(entry is not None for entry in found.entries)

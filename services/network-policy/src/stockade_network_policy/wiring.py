@@ -22,9 +22,9 @@ from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.domain.ports import LimitStore, PolicyStore
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.gate.settings import PREFIX, GateSettings
+from stockade_network_policy.handlers import gate as gate_handlers
 from stockade_network_policy.handlers.decisions import DecisionHandler
 from stockade_network_policy.handlers.failures import FAILURES
-from stockade_network_policy.handlers.gate import GateHandler
 from stockade_network_policy.handlers.limits import LimitHandler
 from stockade_network_policy.handlers.questions import PolicyHandler
 from stockade_network_policy.judgement import Judgement
@@ -53,7 +53,7 @@ async def wire(settings: PolicySettings) -> Wiring:
     return Wiring(
         served=serve(catalogue, limits, judgement, gate),
         journal=journal,
-        failures=FAILURES,
+        failures={**FAILURES, **gate_handlers.FAILURES},
         background=[catalogue.follow, judgement.close_abandoned, gate.run],
         on_drain=on_drain,
     )
@@ -80,7 +80,8 @@ def serve(catalogue: Catalogue, limits: LimitStore, judgement: Judgement, gate: 
         Served(
             f"{PACKAGE}.GateService",
             gate_service_pb2_grpc.add_GateServiceServicer_to_server,
-            GateHandler(gate, catalogue),
+            gate_handlers.GateHandler(gate, catalogue),
+            gate_handlers.DESCRIBE,
         ),
     ]
 

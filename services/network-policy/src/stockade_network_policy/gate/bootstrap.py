@@ -39,7 +39,7 @@ def bootstrap(settings: GateSettings) -> Value:
             "clusters": clusters.every(settings, list(SERVICES.values())),
         },
         "overload_manager": overload(settings),
-        "stats_config": {"use_all_default_tags": True},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": runtime()}]},
     }
 
 
@@ -124,6 +124,12 @@ def api(settings: GateSettings) -> Value:
         ],
     )
     return _internal("api", [{"filters": [manager]}])
+
+
+def runtime() -> Value:
+    """Switches of Envoy's own behaviour."""
+    # Else an answer followed by a close reaches the door as a reset, and the answer is lost.
+    return {"envoy.reloadable_features.enable_send_rst_on_user_space_socket": False}
 
 
 def overload(settings: GateSettings) -> Value:

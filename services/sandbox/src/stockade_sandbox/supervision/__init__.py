@@ -15,22 +15,21 @@ After a restart of the service: 2, 3, 4 again for each sandbox that still runs. 
 its execs, and repeats the output that it still holds.
 """
 
-from stockade_sandbox.supervision.link import (
-    Health,
-    Keeper,
-    SupervisorAbsent,
-)
+from stockade_sandbox.domain.execution import SupervisorAbsent
+from stockade_sandbox.supervision.keeper import Fate, Keeper
 from stockade_sandbox.supervision.mounts import (
     RUN_DIR,
     SUPERVISOR_DIR,
     identity_files,
     supervisor_command,
 )
+from stockade_sandbox.supervision.post import Health
 from stockade_sandbox.supervision.supervision import Supervision
 
 __all__ = [
     "RUN_DIR",
     "SUPERVISOR_DIR",
+    "Fate",
     "Health",
     "Keeper",
     "Supervision",

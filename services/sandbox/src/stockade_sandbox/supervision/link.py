@@ -1,43 +1,80 @@
-"""The line to one supervisor."""
+"""One connection to a supervisor. What it says is hostile input: bounded, checked, and fatal when malformed."""
 
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from typing import Protocol, cast
 
+from stockade_sandbox.supervisor import frames
 
-class SupervisorAbsent(Exception):
-    """The sandbox's supervisor is not on the line, and did not come within the time given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """What the engine knows of a sandbox's container."""
-
-    running: bool
-    out_of_memory: bool = False
-    """Whether the kernel killed its PID 1 since the memory limit was reached."""
-    detail: str = ""
+_TICK_S = 0.1
+_FRAMES_A_TICK = 4000
+"""A flood of small frames beyond this waits for the next tick, so that others are served meanwhile."""
 
 
-class Keeper(Protocol):
-    """What supervision asks of the sandbox's lifecycle."""
+class Peer(Protocol):
+    """Who hears what a link receives."""
 
-    async def end(self, sandbox: str, why: str) -> None:
-        """Ends the sandbox: its supervisor spoke out of turn, or no longer answers. Must not raise."""
+    def received(self, kind: int, number: int, payload: bytes) -> None:
+        """A frame came. Raises FrameError when it is out of turn."""
 
-    async def fate(self, sandbox: str) -> Fate:
-        """What became of its container; an unknown one does not run. Must not raise."""
+    def broken(self, violation: str) -> None:
+        """The connection is gone; `violation` says how the supervisor broke the protocol, if it did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How a sandbox's supervisor does, from its heartbeat."""
+class Link(asyncio.Protocol):
+    """Frames both ways over an accepted connection."""
 
-    attached: bool
-    """Whether it is on the line now."""
-    heard_at: float
-    """When it was last heard, in seconds of `time.time()`; 0 if never."""
-    round_trip_s: float
-    """How long its last heartbeat took, in seconds."""
-    running_execs: int
-    active_at: float
-    """When an exec or file operation last began or ended, or an attached caller last spoke; for idle timeouts."""
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._decoder = frames.Decoder(frames.SUPERVISOR_LIMIT)
+        self._transport: asyncio.Transport | None = None
+        self._violation = ""
+        self._frames = 0
+        self._tick = 0.0
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._violation:
+            return
+        try:
+            received = self._decoder.feed(data)
+            for kind, number, payload in received:
+                self._peer.received(kind, number, payload)
+        except frames.FrameError as error:
+            self._violation = str(error)
+            self.close()
+            return
+        self._pace(len(received))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._peer.broken(self._violation)
+
+    def send(self, kind: int, number: int = 0, payload: bytes = frames.EMPTY) -> None:
+        """Sends a frame; nothing once the link is broken. What is sent is small or held to a window."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames.encode(kind, number, payload))
+
+    def send_json(self, kind: int, number: int, message: dict[str, object]) -> None:
+        """Sends a frame with a JSON payload."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames.encode_json(kind, number, message))
+
+    def close(self) -> None:
+        """Hangs up at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _pace(self, count: int) -> None:
+        now = self._loop.time()
+        if now - self._tick > _TICK_S:
+            self._tick, self._frames = now, 0
+        self._frames += count
+        if self._frames > _FRAMES_A_TICK and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_later(_TICK_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()

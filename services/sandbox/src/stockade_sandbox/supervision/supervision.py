@@ -1,8 +1,15 @@
 """All lines to all supervisors of this node."""
 
+import asyncio
 from pathlib import Path
 
-from stockade_sandbox.supervision.link import Health, Keeper
+from stockade_sandbox.domain.execution import Command, SupervisorAbsent
+from stockade_sandbox.supervision.execution import Execution
+from stockade_sandbox.supervision.keeper import Keeper
+from stockade_sandbox.supervision.post import Health, Post
+
+_CONFIGURE_TIMEOUT_S = 5.0
+_HEARTBEAT_S = 15.0
 
 
 class Supervision:
@@ -10,35 +17,75 @@ class Supervision:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._posts: dict[str, Post] = {}
 
-    async def open(self, sandbox: str, directory: Path, *, doors: bool, tier: str = "RUNC") -> None:
+    # --- for the sandboxes' lifecycle
+
+    async def open(self, sandbox: str, directory: Path, *, doors: bool) -> None:
         """Creates `directory`/control.sock (mode 0666) and listens; a stale one is replaced.
 
         `doors`: whether the supervisor serves the HTTP proxy, the DNS stub and the transparent doors (WHITELISTED).
         Raises OSError. Opening an open sandbox is an error.
         """
-        raise NotImplementedError
+        if sandbox in self._posts:
+            raise ValueError(f"sandbox {sandbox} is open already")
+        self._posts[sandbox] = Post(sandbox, directory, doors, self._keeper)
 
     def expect(self, sandbox: str, init_pid: int) -> None:
         """Names the one process, by its pid on the host, whose connection is taken as the supervisor's."""
-        raise NotImplementedError
+        self._posts[sandbox].expect(init_pid)
 
     async def attached(self, sandbox: str, timeout_s: float) -> None:
         """Returns once the supervisor is on the line; raises SupervisorAbsent after `timeout_s` seconds."""
-        raise NotImplementedError
+        await self._posts[sandbox].attached(timeout_s)
 
     async def set_doors(self, sandbox: str, doors: bool) -> None:
-        """Opens or closes the doors of a running sandbox; returns once the supervisor has done so."""
-        raise NotImplementedError
+        """Opens or closes the doors of a running sandbox; returns once the supervisor has done so.
+
+        Raises SupervisorAbsent; the wish stands, and is told to the supervisor when it is on the line again.
+        """
+        await self._posts[sandbox].set_doors(doors, _CONFIGURE_TIMEOUT_S)
 
     def health(self, sandbox: str) -> Health:
         """How its supervisor does. Raises KeyError for a sandbox that is not open."""
-        raise NotImplementedError
+        return self._posts[sandbox].health()
 
     async def close(self, sandbox: str, why: str = "the sandbox was deleted") -> None:
         """Ends what runs as sandbox_lost, stops listening, removes the socket. Closing a closed one does nothing."""
-        raise NotImplementedError
+        post = self._posts.pop(sandbox, None)
+        if post is not None:
+            post.close(why)
+
+    async def heartbeat(self) -> None:
+        """Asks every supervisor for a sign of life, for ever; a background task of the service."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            for post in self._posts.values():
+                post.ping()
 
     async def shut_down(self) -> None:
         """Stops listening everywhere and lets go of every line, so that supervisors redial the next service."""
-        raise NotImplementedError
+        for post in self._posts.values():
+            post.close("the service stops", lost=False)
+        self._posts.clear()
+
+    # --- for the handlers
+
+    async def start(
+        self, sandbox: str, command: Command, *, file: dict[str, object] | None = None, request_id: str = ""
+    ) -> Execution:
+        """Starts a program, or with `file` an operation of the supervisor's own, and returns once it runs.
+
+        Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the caller is cancelled meanwhile, the tree is
+        killed.
+        """
+        execution = self.post(sandbox).start(command, file=file, request_id=request_id)
+        await execution.started()
+        return execution
+
+    def post(self, sandbox: str) -> Post:
+        """The sandbox's post. Raises SupervisorAbsent where it is not open."""
+        try:
+            return self._posts[sandbox]
+        except KeyError:
+            raise SupervisorAbsent(sandbox) from None

@@ -40,17 +40,19 @@ class Exec:
 
     # --- what the host says
 
-    def go(self) -> None:
-        """The child is in its place: let it start its program."""
+    def go(self, traceparent: bytes) -> None:
+        """The child is in its place: let it start its program, in the trace it belongs to."""
         if self._child.go < 0:
             return
         with contextlib.suppress(BrokenPipeError):  # it was killed while it waited
-            os.write(self._child.go, b"g")
+            os.write(self._child.go, b"%b\n" % traceparent[:128])
         self._drop("go")
         self._watch_output()
 
     def give(self, data: bytes) -> None:
         """Bytes for its standard input. Raises FrameError when the host sends more than it was allowed."""
+        if self._told:
+            return
         if self._child.stdin < 0:
             self._line.send_json(frames.TAKEN, self.number, {"bytes": len(data)})
             return

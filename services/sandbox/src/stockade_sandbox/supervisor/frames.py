@@ -28,7 +28,7 @@ WINDOW = 128 * 1024
 STDIN_WINDOW = 256 * 1024
 """The most bytes of one exec's input on the way before a TAKEN."""
 
-HOST_LIMIT = 4 * 1024 * 1024
+HOST_LIMIT = 8 * 1024 * 1024
 """The largest payload that the supervisor takes from the host: a START with its arguments and environment."""
 
 SUPERVISOR_LIMIT = CHUNK + OFFSET.size
@@ -37,7 +37,7 @@ SUPERVISOR_LIMIT = CHUNK + OFFSET.size
 # Host to supervisor.
 CONFIGURE = 1  # {"doors": bool}; answered by CONFIGURED
 START = 2  # {"args", "env", "cwd", "terminal", "limits", "note"}; answered by FORKED or FAILED
-GO = 3  # empty: the waiting child may start its program; answered by STARTED or FAILED
+GO = 3  # bytes: a traceparent or nothing; the waiting child may start; answered by STARTED or FAILED
 STDIN = 4  # bytes
 CLOSE_STDIN = 5  # empty
 SIGNAL = 6  # {"signal", "group"}

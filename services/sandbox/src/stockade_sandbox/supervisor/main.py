@@ -71,7 +71,7 @@ class Supervisor:
 
     def _tell(self, item: Exec, kind: int, payload: bytes) -> None:
         if kind == frames.GO:
-            item.go()
+            item.go(payload)
         elif kind == frames.STDIN:
             item.give(payload)
         elif kind == frames.CLOSE_STDIN:

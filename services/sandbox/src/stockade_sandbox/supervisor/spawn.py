@@ -58,7 +58,9 @@ class Child:
 
 
 def fork(order: Order, restrict: Callable[[], None], run: Run | None = None) -> Child:
-    """Forks a child with pipes or a terminal. It waits for a byte on `go`; `status` then tells why it failed, or ends.
+    """Forks a child with pipes or a terminal.
+
+    It waits for a line on `go`, its traceparent; `status` then tells why it failed, or ends.
 
     `restrict` is called in the child just before the program starts. Raises OSError: EAGAIN where the limit on pids is
     reached, EMFILE, ENOMEM.
@@ -111,8 +113,11 @@ def _child(order: Order, theirs: list[int], restrict: Callable[[], None], run: R
     step = "prepare"
     try:
         _arrange(theirs)
-        if not os.read(_GO, 1):
+        word = os.read(_GO, 256)
+        if not word:
             os._exit(127)
+        if len(word) > 1:
+            order.env.setdefault("TRACEPARENT", word[:-1].decode())
         step = "terminal"
         os.setsid()
         if order.terminal is not None:

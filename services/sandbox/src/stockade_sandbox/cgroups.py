@@ -1,0 +1,229 @@
+"""A cgroup for each exec, below its container's: where it is counted, frozen and killed. Versions 1 and 2.
+
+Version 1: a child in the memory, pids and freezer trees. Version 2: one child; since a cgroup with controllers for its
+children holds no processes of its own, the supervisor is first moved into a child called `supervisor`.
+Everything here is a handful of writes to kernel files, 0.1 ms each, and is called on the event loop.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+PROC = Path("/proc")
+
+_V1_TREES = ("memory", "pids", "freezer")
+_KILL_DEADLINE_S = 5.0
+_SUPERVISOR_OOM_SCORE = -998
+_EXEC_OOM_SCORE = 500
+
+
+class NoCgroup(Exception):
+    """The process has no cgroup of its own below which others could be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a cgroup has counted. Bytes, seconds; None where this kernel or version does not count it."""
+
+    oom_kills: int
+    pids_refused: int
+    peak_memory_bytes: int | None
+    cpu_s: float | None
+
+
+class ContainerCgroup:
+    """The cgroup of one container, found by its init process."""
+
+    def __init__(self, init_pid: int, trees: dict[str, Path]) -> None:
+        self._init_pid = init_pid
+        self._trees = trees
+        self._home = next(iter(trees.values()))
+        if "" in trees:
+            self._home = self._make_room()
+
+    @classmethod
+    def of(cls, init_pid: int, root: Path = ROOT) -> "ContainerCgroup":
+        """Reads /proc/<pid>/cgroup. Raises NoCgroup where the process sits in a root cgroup or is gone."""
+        try:
+            lines = (PROC / str(init_pid) / "cgroup").read_text().splitlines()
+        except OSError as error:
+            raise NoCgroup(f"process {init_pid} is gone") from error
+        trees = _trees(lines, root)
+        if any(path in (root, *(root / name for name in _V1_TREES)) for path in trees.values()):
+            raise NoCgroup(f"process {init_pid} has no cgroup of its own")
+        return cls(init_pid, trees)
+
+    def protect_init(self) -> None:
+        """Lets the kernel kill every program before the supervisor when memory runs out.
+
+        Without CAP_SYS_RESOURCE the supervisor keeps its score; the programs' higher one has to do.
+        """
+        with contextlib.suppress(OSError):
+            _set_oom_score(self._init_pid, _SUPERVISOR_OOM_SCORE)
+
+    def host_pid(self, inner_pid: int) -> int:
+        """The host's pid of a child that waits beside the init. Raises ProcessLookupError."""
+        for pid in _pids(self._home):
+            if pid != self._init_pid and _innermost_pid(pid) == inner_pid:
+                return pid
+        raise ProcessLookupError(f"no waiting child {inner_pid}")
+
+    def make(self, name: str) -> "ExecCgroup":
+        """A cgroup for an exec; one that is there already (from before a restart) is taken as it is."""
+        trees = {tree: path / name for tree, path in self._trees.items()}
+        for path in trees.values():
+            path.mkdir(exist_ok=True)
+        return ExecCgroup(trees, None if "" not in trees else self._trees[""])
+
+    def oom_kills(self) -> int:
+        """Processes of the container itself, the init that is, that the kernel killed for memory."""
+        return _oom_kills(self._trees)
+
+    def _make_room(self) -> Path:
+        """Version 2: moves the init into a child of its own and passes the controllers on."""
+        home = self._trees[""] / "supervisor"
+        home.mkdir(exist_ok=True)
+        for pid in _pids(self._trees[""]):
+            (home / "cgroup.procs").write_text(str(pid))
+        (self._trees[""] / "cgroup.subtree_control").write_text("+memory +pids")
+        return home
+
+
+class ExecCgroup:
+    """The cgroup of one exec."""
+
+    def __init__(self, trees: dict[str, Path], parent: Path | None) -> None:
+        self._trees = trees
+        self._any = next(iter(trees.values()))
+        self._parent = parent
+        self._refused_before = self._refused() if parent else 0
+
+    def admit(self, host_pid: int) -> None:
+        """Moves a process in and makes it a choice for the kernel when memory runs out. Raises OSError."""
+        for path in self._trees.values():
+            (path / "cgroup.procs").write_text(str(host_pid))
+        _set_oom_score(host_pid, _EXEC_OOM_SCORE)
+
+    def pids(self) -> list[int]:
+        """The host's pids of the processes in it."""
+        return _pids(self._any)
+
+    async def kill(self) -> bool:
+        """Kills all that is in it, whatever it forks meanwhile; whether nothing was left after five seconds."""
+        deadline = time.monotonic() + _KILL_DEADLINE_S
+        while self.pids():
+            if time.monotonic() > deadline:
+                return False
+            if "" in self._trees:
+                _write(self._any / "cgroup.kill", "1")
+            else:
+                await self._freeze_and_kill(deadline)
+            await asyncio.sleep(0.001)
+        return True
+
+    async def _freeze_and_kill(self, deadline: float) -> None:
+        """Version 1: what is frozen cannot fork or exit, so that its pids are safe to signal."""
+        state = self._trees["freezer"] / "freezer.state"
+        _write(state, "FROZEN")
+        while _read(state).strip() == "FREEZING" and time.monotonic() < deadline:  # noqa: ASYNC110 - a kernel file tells nobody
+            await asyncio.sleep(0.001)
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        _write(state, "THAWED")
+
+    def counters(self) -> Counters:
+        """What it has counted so far; zeros when it is gone."""
+        peak = _read(self._tree("memory") / ("memory.peak" if self._parent else "memory.max_usage_in_bytes"))
+        cpu = _field(_read(self._any / "cpu.stat"), "usage_usec") if self._parent else None
+        return Counters(
+            oom_kills=_oom_kills(self._trees),
+            pids_refused=self._refused() - self._refused_before,
+            peak_memory_bytes=int(peak) if peak.strip().isdigit() else None,
+            cpu_s=cpu / 1e6 if cpu is not None else None,
+        )
+
+    def remove(self) -> bool:
+        """Removes it if nothing is in it any more; whether it is gone."""
+        for path in self._trees.values():
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return False
+        return True
+
+    def _tree(self, name: str) -> Path:
+        return self._trees.get(name, self._any)
+
+    def _refused(self) -> int:
+        """Version 1 counts a refused fork in the forker's cgroup; version 2 where the limit lies, so there the
+        container's count since this cgroup was made stands for it."""
+        return _field(_read((self._parent or self._tree("pids")) / "pids.events"), "max") or 0
+
+
+def _trees(lines: list[str], root: Path) -> dict[str, Path]:
+    """The trees of a process: memory, pids and freezer of version 1, or "" for version 2."""
+    found = {}
+    for line in lines:
+        _number, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            found[controller] = path.lstrip("/")
+    if set(_V1_TREES) <= found.keys():
+        return {tree: root / tree / found[tree] for tree in _V1_TREES}
+    if "" not in found:
+        raise NoCgroup("neither version of cgroups is there")
+    return {"": root / found[""]}
+
+
+def _oom_kills(trees: dict[str, Path]) -> int:
+    path = trees[""] / "memory.events" if "" in trees else trees["memory"] / "memory.oom_control"
+    return _field(_read(path), "oom_kill") or 0
+
+
+def _pids(path: Path) -> list[int]:
+    return [int(line) for line in _read(path / "cgroup.procs").split()]
+
+
+def _innermost_pid(pid: int) -> int | None:
+    """The pid of a process in its own namespace."""
+    for line in _read(PROC / str(pid) / "status").splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return None
+
+
+def _set_oom_score(pid: int, score: int) -> None:
+    (PROC / str(pid) / "oom_score_adj").write_text(str(score))
+
+
+def _field(text: str, name: str) -> int | None:
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return None
+
+
+def _read(path: Path) -> str:
+    """What a kernel file says; nothing where it is gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes to a kernel file that may be gone."""
+    try:
+        path.write_text(text)
+    except OSError:
+        return

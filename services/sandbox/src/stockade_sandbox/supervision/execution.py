@@ -1,0 +1,341 @@
+"""One exec as the host sees it, from the order to its ending."""
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from stockade_sandbox.cgroups import Counters, ExecCgroup
+from stockade_sandbox.domain.ending import Ending, Observed, Reason, Stop, conclude, exit_code, exit_signal
+from stockade_sandbox.domain.execution import Command, ExecEnded, ExecState, ProgramNotStarted, TerminalSize, Usage
+from stockade_sandbox.supervision.link import Link
+from stockade_sandbox.supervision.output import CAPACITY, Gap, Output, Piece
+from stockade_sandbox.supervision.spans import ExecSpans
+from stockade_sandbox.supervisor import frames
+
+_FULL_DISK = (os.strerror(errno.ENOSPC).encode(), os.strerror(errno.EDQUOT).encode())
+
+
+class Execution:
+    """An exec: its state, its output and what may be told to it. Belongs to one event loop."""
+
+    def __init__(
+        self, sandbox: str, exec_id: str, number: int, command: Command, spans: ExecSpans, link: Link | None
+    ) -> None:
+        self.sandbox = sandbox
+        self.id = exec_id
+        self.number = number
+        self.command = command
+        self.spans = spans
+        self.state = ExecState.STARTING
+        self.pid = 0
+        self.request_id = ""
+        self.start_ns = time.time_ns()
+        self.ending: Ending | None = None
+        self.output = Output()
+        self.cgroup: ExecCgroup | None = None
+        self.finished: Callable[[Execution], None] = lambda _execution: None
+        self._link = link
+        self._readers: dict[object, int] = {}  # each reader's offset
+        self._news = asyncio.Event()
+        self._stop: Stop | None = None
+        self._killed = False
+        self._killing: asyncio.Task[None] | None = None
+        self._exiting: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._expected = 0  # the offset of the next byte from the supervisor
+        self._acknowledged = 0
+        self._input_on_the_way = 0
+        self._failure: ProgramNotStarted | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def attached(self) -> bool:
+        """Whether its supervisor is on the line."""
+        return self._link is not None
+
+    # --- what callers do
+
+    async def started(self) -> None:
+        """Returns once the program runs, or has ended. Raises ProgramNotStarted. Cancelled, it stops the exec."""
+        try:
+            while self.state is ExecState.STARTING:
+                await self._next_news()
+        except asyncio.CancelledError:
+            self.stop(Stop.CANCELLED)
+            raise
+
+    async def ended(self) -> Ending:
+        """How it ended, once it has."""
+        while self.ending is None:
+            await self._next_news()
+        return self.ending
+
+    async def read(self, offset: int = 0) -> AsyncGenerator[Piece | Gap | Ending, None]:
+        """Its output from `offset`, then its ending. While a reader lags, the program is held back, not the host."""
+        reader = object()
+        self._readers[reader] = offset
+        try:
+            while True:
+                item = self.output.after(offset)
+                if item is not None:
+                    yield item
+                    offset = item.end if isinstance(item, Gap) else item.offset + len(item.data)
+                    self._readers[reader] = offset
+                    self._acknowledge()
+                elif self.ending is not None:
+                    yield self.ending
+                    return
+                else:
+                    await self._next_news()
+        finally:
+            del self._readers[reader]
+            self._acknowledge()
+
+    async def write(self, data: bytes) -> None:
+        """Bytes for its standard input; held back while the program does not read. Nothing once it has ended."""
+        for start in range(0, len(data), frames.CHUNK):
+            piece = data[start : start + frames.CHUNK]
+            while self._input_on_the_way + len(piece) > frames.STDIN_WINDOW and self.ending is None:
+                await self._next_news()
+            if self.ending is not None:
+                return
+            self._input_on_the_way += len(piece)
+            self._tell(frames.STDIN, piece)
+
+    def close_input(self) -> None:
+        """Closes its standard input after what has been written."""
+        self._tell(frames.CLOSE_STDIN)
+
+    def signal(self, number: int, group: bool = False) -> None:
+        """Signals its main process or that one's group. Raises ExecEnded."""
+        if self.ending is not None:
+            raise ExecEnded(self.id, self.ending.reason)
+        self._tell_json(frames.SIGNAL, {"signal": number, "group": group})
+
+    def resize(self, size: TerminalSize) -> None:
+        """Sets the size of its terminal."""
+        self._tell_json(frames.RESIZE, {"rows": size.rows, "columns": size.columns})
+
+    def stop(self, why: Stop) -> None:
+        """Kills its whole tree, once; the first reason stands."""
+        if self._stop is None and self.ending is None:
+            self._stop = why
+            if self.pid:
+                self._killing = self._loop.create_task(self._kill())
+
+    # --- what the supervisor says
+
+    def forked(self, pid: int, cgroup: ExecCgroup | None) -> None:
+        """Its child waits, and is in its cgroup: let it start."""
+        self.pid = pid
+        self.cgroup = cgroup
+        if self._stop is None:
+            self._tell(frames.GO, self.spans.forked().encode())
+        else:  # it was stopped before there was anything to kill
+            self._killing = self._loop.create_task(self._kill())
+
+    def began(self, exec_ns: int) -> None:
+        """Its program runs."""
+        if self.state is not ExecState.STARTING or not self.pid:
+            raise frames.FrameError("STARTED out of turn")
+        self._runs(exec_ns)
+
+    def failed(self, number: int, step: str) -> None:
+        """There is no program: why, and at which step. A refused fork is the pids limit and an ending like others."""
+        if step == "fork" and number == errno.EAGAIN:
+            self._conclude(Observed(status=1 << 8, pids_refused=1), seen_exit=False)
+            return
+        name = errno.errorcode.get(number, str(number))
+        detail = os.strerror(number) if number else "its order could not be carried out"
+        self._failure = ProgramNotStarted(self.command.args[0], name, step[:32], detail)
+        self.state = ExecState.ENDED
+        self.spans.failed(detail)
+        self.finished(self)
+        self._tell_readers()
+
+    def wrote(self, stderr: bool, offset: int, data: bytes) -> None:
+        """It wrote. Raises FrameError where bytes are missing or more than the window.
+
+        After a reconnect the supervisor repeats what it holds: what is known already is passed over.
+        """
+        if offset != self._expected or not data or self.ending is not None:
+            raise frames.FrameError("output out of turn")
+        if offset + len(data) > self._acknowledged + frames.WINDOW:
+            raise frames.FrameError("more output than the window allows")
+        self._expected += len(data)
+        new = data[max(0, self.output.end - offset) :]
+        room = self.command.max_output_bytes - self.output.end
+        if new and room > 0:
+            self.output.append(stderr, new[:room])
+        if len(new) > room:
+            self.stop(Stop.OUTPUT_LIMIT)
+        self._acknowledge()
+        self._tell_readers()
+
+    def took(self, count: int) -> None:
+        """So many bytes of input have been passed on."""
+        self._input_on_the_way = max(0, self._input_on_the_way - count)
+        self._tell_readers()
+
+    def exited(self, report: dict[str, object]) -> None:
+        """Its main process ended; a kill under way is waited for, so that what the cgroup says is whole."""
+        status, exit_ns = report.get("status"), report.get("exit_ns")
+        if not isinstance(status, int) or not 0 <= status <= 0xFFFF or not isinstance(exit_ns, int):
+            raise frames.FrameError("EXITED without a wait status")
+        if self._exiting is not None or not self.pid:
+            raise frames.FrameError("EXITED out of turn")
+        self._exiting = self._loop.create_task(self._exit(report, status, exit_ns))
+
+    async def _exit(self, report: dict[str, object], status: int, exit_ns: int) -> None:
+        if self._killing is not None:
+            await self._killing
+        full = report.get("full")
+        counters = self._counters()
+        self.spans.exited(exit_ns, exit_code(status), exit_signal(status))
+        self._conclude(
+            Observed(
+                status=status,
+                stop=self._stop,
+                oom_kills=counters.oom_kills,
+                pids_refused=counters.pids_refused,
+                full_disks=tuple(str(place)[:256] for place in full[:8]) if isinstance(full, list) else (),
+                told_of_full_disk=any(text in self.output.last_stderr for text in _FULL_DISK),
+            ),
+            counters,
+            _seconds(report.get("cpu_s")),
+            _kibibytes(report.get("peak_kib")),
+        )
+
+    # --- what becomes of the line
+
+    def adopt(self, link: Link, report: dict[str, object]) -> None:
+        """A supervisor that knew this exec before says how far it is; its kept output follows."""
+        first, end, pid, waits, exec_ns = (_count(report, name) for name in ("first", "end", "pid", "input", "exec_ns"))
+        if not 0 <= end - first <= 2 * frames.WINDOW:
+            raise frames.FrameError("KEPT with more output than the window allows")
+        self._link = link
+        self.pid = pid
+        self._input_on_the_way = waits
+        if first > self.output.end:
+            self.output = Output(first)
+        self._expected = first
+        self._acknowledged = max(self._acknowledged, first, end - frames.WINDOW)
+        if self.state is ExecState.STARTING and exec_ns:
+            self._runs(exec_ns)
+
+    def detach(self) -> None:
+        """The line broke; it may come back."""
+        self._link = None
+
+    def lose(self, why: str, init_out_of_memory: bool) -> None:
+        """The sandbox is gone, and with it every way to see the end."""
+        if self.ending is None:
+            stop = self._stop if self._killed else None
+            self._conclude(Observed(stop=stop, init_out_of_memory=init_out_of_memory, lost=why))
+
+    # --- inside
+
+    def _runs(self, exec_ns: int) -> None:
+        """It runs since `exec_ns`; the timeout counts from there, also through a restart of the service."""
+        self.start_ns = exec_ns
+        self.state = ExecState.RUNNING
+        self.spans.started(exec_ns)
+        left = self.command.timeout_s - max(0.0, (time.time_ns() - exec_ns) / 1e9)
+        self._deadline = self._loop.call_later(max(0.0, left), self.stop, Stop.TIMEOUT)
+        self._tell_readers()
+
+    async def _kill(self) -> None:
+        if self.cgroup is not None:
+            self._killed = await self.cgroup.kill()
+        else:
+            self._tell(frames.KILL)
+
+    def _counters(self) -> Counters:
+        if self.cgroup is None:
+            return Counters(oom_kills=0, pids_refused=0, peak_memory_bytes=None, cpu_s=None)
+        return self.cgroup.counters()
+
+    def _conclude(
+        self,
+        seen: Observed,
+        counters: Counters | None = None,
+        cpu_s: float = 0.0,
+        peak_bytes: int = 0,
+        seen_exit: bool = True,
+    ) -> None:
+        reason, detail = conclude(seen)
+        counters = counters or self._counters()
+        left = len(self.cgroup.pids()) if self.cgroup is not None else 0
+        now = time.time_ns()
+        status = seen.status if seen_exit else None
+        self.ending = Ending(
+            reason=reason,
+            exit_code=exit_code(status),
+            signal=exit_signal(status),
+            detail=detail,
+            output_partial=reason not in (Reason.EXITED, Reason.SIGNALLED),
+            output_bytes=self.output.end,
+            usage=Usage(
+                wall_s=max(0, now - self.start_ns) / 1e9,
+                cpu_s=counters.cpu_s if counters.cpu_s is not None else cpu_s,
+                peak_memory_bytes=counters.peak_memory_bytes or peak_bytes,
+                oom_kills=counters.oom_kills,
+                pids_refused=counters.pids_refused or seen.pids_refused,
+                processes_left=left,
+            ),
+            end_ns=now,
+        )
+        self.state = ExecState.ENDED
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.spans.ended(self.ending)
+        self.finished(self)
+        self._tell_readers()
+
+    def _acknowledge(self) -> None:
+        """Lets the supervisor send so much that the slowest reader still finds all it has not read."""
+        if self._stop is Stop.OUTPUT_LIMIT:
+            taken = self._expected
+        else:
+            slowest = min(self._readers.values(), default=self.output.end)
+            taken = min(self._expected, max(slowest, self.output.first) + CAPACITY - frames.WINDOW)
+        if taken - self._acknowledged >= frames.WINDOW // 4 or taken == self._expected > self._acknowledged:
+            self._acknowledged = taken
+            self._tell(frames.ACK, frames.OFFSET.pack(taken))
+
+    def _tell_readers(self) -> None:
+        """Wakes all who wait; each waits on the event it saw last."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _next_news(self) -> None:
+        """Returns when anything has changed. Raises ProgramNotStarted when there never was a program."""
+        if self._failure is None:
+            await self._news.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _tell(self, kind: int, payload: bytes = frames.EMPTY) -> None:
+        if self._link is not None and self.ending is None:
+            self._link.send(kind, self.number, payload)
+
+    def _tell_json(self, kind: int, message: dict[str, object]) -> None:
+        if self._link is not None and self.ending is None:
+            self._link.send_json(kind, self.number, message)
+
+
+def _count(report: dict[str, object], name: str) -> int:
+    value = report.get(name, 0)
+    if not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise frames.FrameError(f"{name} is no count")
+    return value
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e9 else 0.0
+
+
+def _kibibytes(value: object) -> int:
+    return value * 1024 if isinstance(value, int) and 0 <= value < 1 << 40 else 0

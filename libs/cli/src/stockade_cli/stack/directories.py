@@ -2,7 +2,7 @@
 
 import os
 import pwd
-import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +67,21 @@ def prepare(settings: StackSettings) -> None:
         ) from error
 
 
-def remove_run_dir(settings: StackSettings) -> None:
-    """Take away the sockets and their directories; what outlives a stack is in the state directory."""
-    shutil.rmtree(settings.run_dir, ignore_errors=True)
+def claim_sockets(settings: StackSettings) -> None:
+    """Remove the sockets that a killed stack left. Raises CommandFailed for one that somebody serves."""
+    for path in settings.run_dir.rglob("*.sock"):
+        if _answers(path):
+            raise CommandFailed(f"{path} is served by another process; end that, or choose another --run-dir")
+        path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _personal(parent: Path, person: str, gid: int) -> Directory:

@@ -16,7 +16,7 @@ from stockade_rpckit.settings import load
 from stockade_cli.errors import CommandFailed
 from stockade_cli.settings import StackSettings
 from stockade_cli.stack import firewall
-from stockade_cli.stack.directories import prepare
+from stockade_cli.stack.directories import claim_sockets, prepare
 from stockade_cli.stack.engine import Engine, ensure
 from stockade_cli.stack.logfile import BoundedLog
 from stockade_cli.stack.process import Process, Program, StartFailed
@@ -102,6 +102,7 @@ def main() -> int:
         if not lock.acquire():
             report({"failed": f"a stack already runs here, pid {lock.holder()}; end it with: stockade down"})
             return 1
+        claim_sockets(settings)
         supervisor = Supervisor(settings, ensure())
         return asyncio.run(supervisor.run())
     except CommandFailed as failure:

@@ -59,7 +59,8 @@ async def _called(call: Awaitable[Any]) -> Any:
         found = details_of(error)
         if found.get("reason") == "DOMAIN_NOT_IN_POLICY":
             raise DomainNotInPolicy(str(found["message"])) from error
-        raise GateUnavailable(f"{found.get('reason', found['code'])}: {found['message']}") from error
+        unheard = error.code() is grpc.StatusCode.UNAVAILABLE and "reason" not in found
+        raise GateUnavailable("network-policy does not answer" if unheard else str(found["message"])) from error
 
 
 def _door(door: Door) -> pb.Door:

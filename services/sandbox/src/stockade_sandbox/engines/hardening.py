@@ -68,7 +68,7 @@ _MIB = 1 << 20
 _TMP_MOST = 256 * _MIB
 _SHM_MOST = 64 * _MIB
 _LOG_OPTIONS = {"max-size": "1m", "max-file": "1"}
-_OPEN_FILES = 65536
+_OPEN_FILES = 16384  # an engine inside a container may raise no limit above its own
 _OOM_SCORE = 500  # the host's kernel, short of memory, takes a sandbox before any service
 
 

@@ -1,7 +1,5 @@
 """One canonical form for each host, and none for what two parsers could read differently."""
 
-# ruff: noqa: RUF001 - look-alike characters are what is tested
-
 import string
 
 import pytest

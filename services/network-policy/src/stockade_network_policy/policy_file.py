@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from stockade_network_policy.domain.errors import Mistake
-from stockade_network_policy.domain.policy import Policy
+from stockade_network_policy.domain.policy import DEFAULT, Policy
 from stockade_network_policy.domain.reading import read_policy
 
 _SECTIONS = ("policies", "aliases")
@@ -43,12 +43,16 @@ class PolicyFileCorrupt(Exception):
 
 
 def load(path: Path) -> PolicyFile:
-    """Reads a file that has to be right. Raises `PolicyFileCorrupt`."""
+    """Reads a file to start with: it has to be right and to hold `default`. Raises `PolicyFileCorrupt`."""
     try:
         read = parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         mistake = Mistake(field="file", message=f"it cannot be read: {error}", mend="give a readable UTF-8 file")
         raise PolicyFileCorrupt(path, [mistake]) from None
+    if not read.mistakes and not any(policy.agent_type == DEFAULT for policy in read.policies):
+        mend = f"add `{DEFAULT}:` below `policies:`"
+        mistake = Mistake(field="policies", message="no policy holds for types without one", mend=mend, line=1)
+        raise PolicyFileCorrupt(path, [mistake])
     if read.mistakes:
         raise PolicyFileCorrupt(path, read.mistakes)
     return read

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stockade.options.v1 import options_pb2 as stockade_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stockade/networkpolicy/v1/policy.proto\x12\x19stockade.networkpolicy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!stockade/options/v1/options.proto\"\xe1\x02\n\x06Limits\x12;\n\x13requests_per_minute\x18\x01 \x01(\rB\x0b\xbaH\x08*\x06\x18\xc0\x84=(\x01R\x11requestsPerMinute\x12\x38\n\x11requests_per_hour\x18\x02 \x01(\rB\x0c\xbaH\t*\x07\x18\x80\xad\xe2\x04(\x01R\x0frequestsPerHour\x12*\n\nburst_size\x18\x03 \x01(\rB\x0b\xbaH\x08*\x06\x18\xc0\x84=(\x01R\tburstSize\x12*\n\x0bmax_tunnels\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\nmaxTunnels\x12\x34\n\x0e\x62ytes_per_hour\x18\x05 \x01(\x04\x42\x0e\xbaH\x0b\x32\t\x18\x80\x80\x80\x80\x80\x80\x80\x02R\x0c\x62ytesPerHour\x12R\n\x0ftunnel_lifetime\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\x0etunnelLifetime\"\x83\x05\n\x06Policy\x12P\n\nagent_type\x18\x01 \x01(\tB1\xbaH.r,\x10\x01\x18?2&^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$R\tagentType\x12<\n\x0f\x61llowed_domains\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xa0\x8d\x06\"\x07r\x05\x10\x01\x18\xff\x01R\x0e\x61llowedDomains\x12\x39\n\rallowed_ports\x18\x03 \x03(\rB\x14\xbaH\x11\x92\x01\x0e\x10@\x18\x01\"\x08*\x06\x18\xff\xff\x03(\x01R\x0c\x61llowedPorts\x12\x39\n\x06limits\x18\x04 \x01(\x0b\x32!.stockade.networkpolicy.v1.LimitsR\x06limits\x12(\n\raudit_logging\x18\x05 \x01(\x08H\x00R\x0c\x61uditLogging\x88\x01\x01\x12\x37\n\x15\x62lock_unknown_domains\x18\x06 \x01(\x08H\x01R\x13\x62lockUnknownDomains\x88\x01\x01\x12\x43\n\x04mode\x18\x07 \x01(\x0e\x32%.stockade.networkpolicy.v1.PolicyModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12\x1b\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x18\n\x07version\x18\t \x01(\x04R\x07version\x12;\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12+\n\nchanged_by\x18\x0b \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x01\x88\xe7\x18\x01R\tchangedByB\x10\n\x0e_audit_loggingB\x18\n\x16_block_unknown_domains\"\x8b\x01\n\rPolicyVersion\x12\x39\n\x06policy\x18\x01 \x01(\x0b\x32!.stockade.networkpolicy.v1.PolicyR\x06policy\x12?\n\x06\x63hange\x18\x02 \x01(\x0e\x32\'.stockade.networkpolicy.v1.PolicyChangeR\x06\x63hange\"\x7f\n\x07Mistake\x12\x1e\n\x05\x66ield\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x05\x66ield\x12\x12\n\x04line\x18\x02 \x01(\rR\x04line\x12\"\n\x07message\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x07message\x12\x1c\n\x04mend\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x04mend\"\xed\x01\n\x0ePolicySnapshot\x12&\n\nagent_type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\tagentType\x12\x39\n\x06policy\x18\x02 \x01(\x0b\x32!.stockade.networkpolicy.v1.PolicyR\x06policy\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x87\x01\n\x0eSignedSnapshot\x12&\n\x08snapshot\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x10R\x08snapshot\x12%\n\tsignature\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18@R\tsignature\x12&\n\npublic_key\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 R\tpublicKey*Z\n\nPolicyMode\x12\x1b\n\x17POLICY_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_MODE_ENFORCE\x10\x01\x12\x16\n\x12POLICY_MODE_REPORT\x10\x02*~\n\x0cPolicyChange\x12\x1d\n\x19POLICY_CHANGE_UNSPECIFIED\x10\x00\x12\x19\n\x15POLICY_CHANGE_CREATED\x10\x01\x12\x19\n\x15POLICY_CHANGE_UPDATED\x10\x02\x12\x19\n\x15POLICY_CHANGE_DELETED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stockade/networkpolicy/v1/policy.proto\x12\x19stockade.networkpolicy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!stockade/options/v1/options.proto\"\xdb\x02\n\x06Limits\x12\x39\n\x13requests_per_minute\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x11requestsPerMinute\x12\x36\n\x11requests_per_hour\x18\x02 \x01(\rB\n\xbaH\x07*\x05\x18\x80\xad\xe2\x04R\x0frequestsPerHour\x12(\n\nburst_size\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\tburstSize\x12*\n\x0bmax_tunnels\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\nmaxTunnels\x12\x34\n\x0e\x62ytes_per_hour\x18\x05 \x01(\x04\x42\x0e\xbaH\x0b\x32\t\x18\x80\x80\x80\x80\x80\x80\x80\x02R\x0c\x62ytesPerHour\x12R\n\x0ftunnel_lifetime\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\x0etunnelLifetime\"\x83\x05\n\x06Policy\x12P\n\nagent_type\x18\x01 \x01(\tB1\xbaH.r,\x10\x01\x18?2&^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$R\tagentType\x12<\n\x0f\x61llowed_domains\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xa0\x8d\x06\"\x07r\x05\x10\x01\x18\xff\x01R\x0e\x61llowedDomains\x12\x39\n\rallowed_ports\x18\x03 \x03(\rB\x14\xbaH\x11\x92\x01\x0e\x10@\x18\x01\"\x08*\x06\x18\xff\xff\x03(\x01R\x0c\x61llowedPorts\x12\x39\n\x06limits\x18\x04 \x01(\x0b\x32!.stockade.networkpolicy.v1.LimitsR\x06limits\x12(\n\raudit_logging\x18\x05 \x01(\x08H\x00R\x0c\x61uditLogging\x88\x01\x01\x12\x37\n\x15\x62lock_unknown_domains\x18\x06 \x01(\x08H\x01R\x13\x62lockUnknownDomains\x88\x01\x01\x12\x43\n\x04mode\x18\x07 \x01(\x0e\x32%.stockade.networkpolicy.v1.PolicyModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12\x1b\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x18\n\x07version\x18\t \x01(\x04R\x07version\x12;\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12+\n\nchanged_by\x18\x0b \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x01\x88\xe7\x18\x01R\tchangedByB\x10\n\x0e_audit_loggingB\x18\n\x16_block_unknown_domains\"\x8b\x01\n\rPolicyVersion\x12\x39\n\x06policy\x18\x01 \x01(\x0b\x32!.stockade.networkpolicy.v1.PolicyR\x06policy\x12?\n\x06\x63hange\x18\x02 \x01(\x0e\x32\'.stockade.networkpolicy.v1.PolicyChangeR\x06\x63hange\"\x7f\n\x07Mistake\x12\x1e\n\x05\x66ield\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x05\x66ield\x12\x12\n\x04line\x18\x02 \x01(\rR\x04line\x12\"\n\x07message\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x07message\x12\x1c\n\x04mend\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\x04mend\"\xed\x01\n\x0ePolicySnapshot\x12&\n\nagent_type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\tagentType\x12\x39\n\x06policy\x18\x02 \x01(\x0b\x32!.stockade.networkpolicy.v1.PolicyR\x06policy\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x87\x01\n\x0eSignedSnapshot\x12&\n\x08snapshot\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x10R\x08snapshot\x12%\n\tsignature\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18@R\tsignature\x12&\n\npublic_key\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 R\tpublicKey*Z\n\nPolicyMode\x12\x1b\n\x17POLICY_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_MODE_ENFORCE\x10\x01\x12\x16\n\x12POLICY_MODE_REPORT\x10\x02*~\n\x0cPolicyChange\x12\x1d\n\x19POLICY_CHANGE_UNSPECIFIED\x10\x00\x12\x19\n\x15POLICY_CHANGE_CREATED\x10\x01\x12\x19\n\x15POLICY_CHANGE_UPDATED\x10\x02\x12\x19\n\x15POLICY_CHANGE_DELETED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stockade.networkpolicy.v1.p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LIMITS'].fields_by_name['requests_per_minute']._loaded_options = None
-  _globals['_LIMITS'].fields_by_name['requests_per_minute']._serialized_options = b'\272H\010*\006\030\300\204=(\001'
+  _globals['_LIMITS'].fields_by_name['requests_per_minute']._serialized_options = b'\272H\006*\004\030\300\204='
   _globals['_LIMITS'].fields_by_name['requests_per_hour']._loaded_options = None
-  _globals['_LIMITS'].fields_by_name['requests_per_hour']._serialized_options = b'\272H\t*\007\030\200\255\342\004(\001'
+  _globals['_LIMITS'].fields_by_name['requests_per_hour']._serialized_options = b'\272H\007*\005\030\200\255\342\004'
   _globals['_LIMITS'].fields_by_name['burst_size']._loaded_options = None
-  _globals['_LIMITS'].fields_by_name['burst_size']._serialized_options = b'\272H\010*\006\030\300\204=(\001'
+  _globals['_LIMITS'].fields_by_name['burst_size']._serialized_options = b'\272H\006*\004\030\300\204='
   _globals['_LIMITS'].fields_by_name['max_tunnels']._loaded_options = None
   _globals['_LIMITS'].fields_by_name['max_tunnels']._serialized_options = b'\272H\006*\004\030\240\215\006'
   _globals['_LIMITS'].fields_by_name['bytes_per_hour']._loaded_options = None
@@ -73,20 +73,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDSNAPSHOT'].fields_by_name['signature']._serialized_options = b'\272H\004z\002\030@'
   _globals['_SIGNEDSNAPSHOT'].fields_by_name['public_key']._loaded_options = None
   _globals['_SIGNEDSNAPSHOT'].fields_by_name['public_key']._serialized_options = b'\272H\004z\002\030 '
-  _globals['_POLICYMODE']._serialized_start=1849
-  _globals['_POLICYMODE']._serialized_end=1939
-  _globals['_POLICYCHANGE']._serialized_start=1941
-  _globals['_POLICYCHANGE']._serialized_end=2067
+  _globals['_POLICYMODE']._serialized_start=1843
+  _globals['_POLICYMODE']._serialized_end=1933
+  _globals['_POLICYCHANGE']._serialized_start=1935
+  _globals['_POLICYCHANGE']._serialized_end=2061
   _globals['_LIMITS']._serialized_start=199
-  _globals['_LIMITS']._serialized_end=552
-  _globals['_POLICY']._serialized_start=555
-  _globals['_POLICY']._serialized_end=1198
-  _globals['_POLICYVERSION']._serialized_start=1201
-  _globals['_POLICYVERSION']._serialized_end=1340
-  _globals['_MISTAKE']._serialized_start=1342
-  _globals['_MISTAKE']._serialized_end=1469
-  _globals['_POLICYSNAPSHOT']._serialized_start=1472
-  _globals['_POLICYSNAPSHOT']._serialized_end=1709
-  _globals['_SIGNEDSNAPSHOT']._serialized_start=1712
-  _globals['_SIGNEDSNAPSHOT']._serialized_end=1847
+  _globals['_LIMITS']._serialized_end=546
+  _globals['_POLICY']._serialized_start=549
+  _globals['_POLICY']._serialized_end=1192
+  _globals['_POLICYVERSION']._serialized_start=1195
+  _globals['_POLICYVERSION']._serialized_end=1334
+  _globals['_MISTAKE']._serialized_start=1336
+  _globals['_MISTAKE']._serialized_end=1463
+  _globals['_POLICYSNAPSHOT']._serialized_start=1466
+  _globals['_POLICYSNAPSHOT']._serialized_end=1703
+  _globals['_SIGNEDSNAPSHOT']._serialized_start=1706
+  _globals['_SIGNEDSNAPSHOT']._serialized_end=1841
 # @@protoc_insertion_point(module_scope)

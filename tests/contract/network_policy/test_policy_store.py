@@ -1,0 +1,129 @@
+"""Every store of policies passes the same suite."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stockade_network_policy.adapters.policies_memory import MemoryPolicies
+from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
+from stockade_network_policy.domain.errors import EtagMismatch, PolicyExists, PolicyNotFound, PolicyRequired
+from stockade_network_policy.domain.policy import Change, Limits, Mode, Policy
+from stockade_network_policy.domain.ports import PolicyStore, Write
+
+LIMITS = Limits(
+    requests_per_minute=1, requests_per_hour=2, burst_size=3, max_tunnels=4, bytes_per_hour=5, tunnel_lifetime_s=6
+)
+POLICY = Policy(agent_type="tester", allowed_domains=("*.b.com", "a.com"), limits=LIMITS)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PolicyStore]:
+    opened: PolicyStore = MemoryPolicies() if request.param == "memory" else SqlitePolicies(tmp_path / "p.sqlite")
+    yield opened
+    opened.close()
+
+
+def write(store: PolicyStore, policy: Policy, change: Change = Change.UPDATED, **fields: str) -> Policy:
+    (stored,) = store.write([Write(policy=policy, change=change, **fields)], by="operator:ana", now_ns=7)
+    return stored
+
+
+def test_what_was_written_is_read_back(store: PolicyStore) -> None:
+    wanted = replace(POLICY, allowed_ports=(8443,), audit_logging=False, block_unknown_domains=False, mode=Mode.REPORT)
+    stored = write(store, wanted, Change.CREATED)
+    assert stored == replace(wanted, version=1, changed_by="operator:ana", update_time_ns=7)
+    assert store.policies() == [stored]
+
+
+def test_versions_stay_newest_first(store: PolicyStore) -> None:
+    write(store, POLICY, Change.CREATED)
+    write(store, replace(POLICY, allowed_domains=("c.com",)))
+    write(store, POLICY, Change.DELETED)
+    write(store, POLICY, Change.CREATED)
+    versions = store.versions("tester", below=1 << 62, limit=10)
+    assert [(v.policy.version, v.change) for v in versions] == [
+        (4, Change.CREATED), (3, Change.DELETED), (2, Change.UPDATED), (1, Change.CREATED),
+    ]  # fmt: skip
+    assert [v.policy.version for v in store.versions("tester", below=3, limit=1)] == [2]
+    assert store.versions("stranger", below=9, limit=9) == []
+
+
+def test_a_deleted_policy_is_gone(store: PolicyStore) -> None:
+    write(store, POLICY, Change.CREATED)
+    write(store, POLICY, Change.DELETED)
+    assert store.policies() == []
+    with pytest.raises(PolicyNotFound):
+        write(store, POLICY)
+
+
+def test_an_etag_that_lost_the_race(store: PolicyStore) -> None:
+    first = write(store, POLICY, Change.CREATED)
+    write(store, POLICY, etag=first.etag)
+    with pytest.raises(EtagMismatch) as refusal:
+        write(store, POLICY, etag=first.etag)
+    assert refusal.value.current == "W/2"
+
+
+def test_one_policy_a_type(store: PolicyStore) -> None:
+    write(store, POLICY, Change.CREATED)
+    with pytest.raises(PolicyExists):
+        write(store, POLICY, Change.CREATED)
+
+
+def test_default_stays(store: PolicyStore) -> None:
+    default = replace(POLICY, agent_type="default")
+    write(store, default, Change.CREATED)
+    with pytest.raises(PolicyRequired):
+        write(store, default, Change.DELETED)
+
+
+def test_all_of_several_writes_or_none(store: PolicyStore) -> None:
+    before = store.revision()
+    writes = [Write(policy=POLICY, change=Change.CREATED), Write(policy=POLICY, change=Change.CREATED)]
+    other = Write(policy=replace(POLICY, agent_type="missing"), change=Change.UPDATED)
+    with pytest.raises(PolicyNotFound):
+        store.write([writes[0], other], by="x", now_ns=1)
+    assert store.policies() == []
+    assert store.revision() == before
+
+
+def test_the_revision_grows_with_each_change(store: PolicyStore) -> None:
+    revisions = [store.revision()]
+    for change in (Change.CREATED, Change.UPDATED, Change.DELETED):
+        write(store, POLICY, change)
+        revisions.append(store.revision())
+    assert revisions == sorted(set(revisions))
+
+
+def test_a_request_is_found_again(store: PolicyStore) -> None:
+    stored = write(store, POLICY, Change.CREATED, request_id="r1")
+    found = store.find_request("r1")
+    assert found is not None
+    assert found.policy == stored
+    assert store.find_request("r2") is None
+
+
+def test_seeding_takes_what_is_new_and_leaves_edits(store: PolicyStore) -> None:
+    edited, deleted, untouched = (replace(POLICY, agent_type=name) for name in ("edited", "gone", "left"))
+    store.seed([edited, deleted, untouched], now_ns=1)
+    write(store, replace(edited, allowed_domains=("mine.com",)))
+    write(store, deleted, Change.DELETED)
+    shipped_now = [replace(p, allowed_domains=("new.com",)) for p in (edited, deleted, untouched)]
+    store.seed(shipped_now, now_ns=2)
+    store.seed(shipped_now, now_ns=3)
+    found = {policy.agent_type: policy for policy in store.policies()}
+    assert {name: policy.allowed_domains for name, policy in found.items()} == {
+        "edited": ("mine.com",), "left": ("new.com",),
+    }  # fmt: skip
+    assert (found["left"].version, found["left"].changed_by) == (2, "seed")
+
+
+def test_sqlite_is_shared_by_processes(tmp_path: Path) -> None:
+    ours, theirs = SqlitePolicies(tmp_path / "p.sqlite"), SqlitePolicies(tmp_path / "p.sqlite")
+    before = ours.revision()
+    write(theirs, POLICY, Change.CREATED)
+    assert ours.revision() > before
+    assert ours.policies() == theirs.policies()
+    ours.close()
+    theirs.close()

@@ -1,0 +1,60 @@
+"""What the process says of settings and files that nobody can serve: one line, status 2, nothing lost."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.policy_service import PolicyService
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sp-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def refusal(directory: Path, **settings: str) -> str:
+    process = PolicyService(directory, **settings).spawn()
+    try:
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    lines = [line for line in said.splitlines() if line.startswith("stockade: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in said
+    return lines[0]
+
+
+def test_a_corrupt_policy_file_names_file_line_and_mend_and_touches_nothing(directory: Path) -> None:
+    store = directory / "s" / "policy" / "policies.sqlite"
+    running = PolicyService(directory)
+    running.start()
+    running.stop()
+    before = store.read_bytes()
+    file = directory / "mine.yaml"
+    file.write_text("policies:\n  default:\n    allowed_domains: ['*.com']\n")
+    line = refusal(directory, policy_file=str(file))
+    assert f"{file}, line 3" in line
+    assert "name the sites" in line
+    assert store.read_bytes() == before
+
+
+def test_a_missing_policy_file(directory: Path) -> None:
+    assert "cannot be read" in refusal(directory, policy_file="/nowhere/policies.yaml")
+
+
+def test_a_store_that_is_no_database(directory: Path) -> None:
+    store = directory / "s" / "policy" / "policies.sqlite"
+    store.parent.mkdir(parents=True)
+    store.write_bytes(b"not a database" * 100)
+    assert "restore it from a backup" in refusal(directory)
+    assert store.read_bytes() == b"not a database" * 100
+
+
+def test_a_file_without_default_is_refused(directory: Path) -> None:
+    file = directory / "mine.yaml"
+    file.write_text("policies: {}\n")
+    assert "default" in refusal(directory, policy_file=str(file))

@@ -102,9 +102,9 @@ def _parse_journal(line: str) -> tuple[str, JournalHead]:
 
 def check_continues(last: Head, new: Head, proofs: Mapping[str, Sequence[bytes]]) -> None:
     """Raise HeadRefused unless `new` comes after `last` and each of its journals continues, as `proofs` show."""
-    if new.sequence <= last.sequence:
-        raise HeadRefused(f"head {new.sequence} does not come after {last.sequence}, the last one kept")
-    if new.sequence == last.sequence + 1 and new.previous != last.hash:
+    if new.sequence != last.sequence + 1:
+        raise HeadRefused(f"head {new.sequence} does not come next after {last.sequence}, the last one kept")
+    if new.previous != last.hash:
         raise HeadRefused(f"head {new.sequence} names another head {last.sequence} than the one kept")
     for slot, old in last.journals.items():
         now = new.journals.get(slot)

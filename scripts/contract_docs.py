@@ -82,8 +82,8 @@ def _contract_page(methods: list[MethodDescriptor], served: set[str]) -> str:
     return "\n".join(
         [
             "# The contract, RPC by RPC\n",
-            f"{NOTICE}Who may call an RPC and how a call enters the audit record are options in the `.proto` files; the",
-            "services enforce exactly these. An agent may act for itself only.\n",
+            f"{NOTICE}Who may call an RPC and how a call enters the audit record are options in the `.proto`",
+            "files; the services enforce exactly these. An agent may act for itself only.\n",
             "| service | RPC | who may call | recorded | served |",
             "| --- | --- | --- | --- | --- |",
             *rows,

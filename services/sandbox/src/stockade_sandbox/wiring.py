@@ -4,7 +4,12 @@ import hashlib
 import sqlite3
 
 import yaml
-from stockade.sandbox.v1 import node_service_pb2_grpc, profile_service_pb2_grpc, sandbox_service_pb2_grpc
+from stockade.sandbox.v1 import (
+    exec_service_pb2_grpc,
+    node_service_pb2_grpc,
+    profile_service_pb2_grpc,
+    sandbox_service_pb2_grpc,
+)
 from stockade_audit import Journal
 from stockade_rpckit.channel import connect
 from stockade_rpckit.server import Served, Wiring
@@ -19,6 +24,7 @@ from stockade_sandbox.domain.admission import Rules
 from stockade_sandbox.domain.profile import Catalogue, catalogue
 from stockade_sandbox.engines.docker import DockerEngine
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
+from stockade_sandbox.handlers.exec import ExecHandler
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
@@ -84,6 +90,11 @@ async def wire(settings: Settings) -> Wiring:
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandler(lifecycle, sandboxes, observation),
                 sandbox_handlers.DESCRIBE,
+            ),
+            Served(
+                f"{PACKAGE}.ExecService",
+                exec_service_pb2_grpc.add_ExecServiceServicer_to_server,
+                ExecHandler(sandboxes, supervision),
             ),
             Served(
                 f"{PACKAGE}.ProfileService",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tarfile
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -179,13 +180,16 @@ class AsyncSandbox:
 
         Closing the iterator cancels the program. Raises StockadeError.
         """
-        from stockade.sandbox.v1 import exec_service_pb2_grpc
+        from stockade.sandbox.v1 import exec_service_pb2, exec_service_pb2_grpc
 
         stub = self._stockade.stub(exec_service_pb2_grpc.ExecServiceStub, "sandbox")
-        call = stub.Exec(_exec_requests(self.name, command, inputs), metadata=trace_metadata())
+        start = exec_service_pb2.ExecStart(sandbox=self.name, command=command)
+        answered = asyncio.Event()
+        call = stub.Exec(_exec_requests(start, answered, inputs), metadata=trace_metadata())
         try:
             with typed_errors():
                 async for response in call:
+                    answered.set()
                     yield response
         finally:
             call.cancel()
@@ -282,11 +286,16 @@ async def _stdin(data: bytes) -> AsyncIterator[exec_service_pb2.ExecInput]:
 
 
 async def _exec_requests(
-    sandbox: str, command: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
+    start: exec_service_pb2.ExecStart, answered: asyncio.Event, inputs: AsyncIterator[exec_service_pb2.ExecInput]
 ) -> AsyncIterator[exec_service_pb2.ExecRequest]:
+    """`start`, and the inputs once there was an answer.
+
+    grpc.aio tells a write to a call that was refused meanwhile as INTERNAL, and the refusal itself is lost.
+    """
     from stockade.sandbox.v1 import exec_service_pb2
 
-    yield exec_service_pb2.ExecRequest(start=exec_service_pb2.ExecStart(sandbox=sandbox, command=command))
+    yield exec_service_pb2.ExecRequest(start=start)
+    await answered.wait()
     async for each in inputs:
         yield exec_service_pb2.ExecRequest(input=each)
 

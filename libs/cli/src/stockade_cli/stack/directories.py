@@ -67,9 +67,12 @@ def prepare(settings: StackSettings) -> None:
         ) from error
 
 
+_SOCKETS = ("operators/*/*.sock", "auditors/*/*.sock", "services/*.sock", "gate/*.sock")
+
+
 def claim_sockets(settings: StackSettings) -> None:
     """Remove the sockets that a killed stack left. Raises CommandFailed for one that somebody serves."""
-    for path in settings.run_dir.rglob("*.sock"):
+    for path in (path for pattern in _SOCKETS for path in settings.run_dir.glob(pattern)):
         if _answers(path):
             raise CommandFailed(f"{path} is served by another process; end that, or choose another --run-dir")
         path.unlink(missing_ok=True)

@@ -22,10 +22,12 @@ def put(service: PolicyService, agent_type: str, **limits: int) -> None:
     service.operator.policies.CreatePolicy(policy_pb.CreatePolicyRequest(policy=policy))
 
 
+def asking(**fields: object) -> pb.CheckRequestRequest:
+    return pb.CheckRequestRequest(request=pb.RequestToCheck(**fields))
+
+
 def check(caller: Caller, host: str = "a.com", **fields: object) -> pb.Decision:
-    return caller.decisions.CheckRequest(
-        pb.CheckRequestRequest(request=pb.RequestToCheck(host=host, **fields))
-    ).decision
+    return caller.decisions.CheckRequest(asking(host=host, **fields)).decision
 
 
 def put_case(service: PolicyService, agent_type: str, policy: Policy) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "cache": ("stockade_cli.cache:cache", "Look at and clear the embedding cache."),
     "audit": ("stockade_cli.audit:audit", "Read, verify and export the audit record."),
     "trace": ("stockade_cli.trace:trace", "Show the spans of a trace as a tree."),
+    "completion": ("stockade_cli.completion:completion", "Print what makes a shell complete this command."),
 }
 
 

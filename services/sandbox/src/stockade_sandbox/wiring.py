@@ -6,6 +6,7 @@ import sqlite3
 import yaml
 from stockade.sandbox.v1 import (
     exec_service_pb2_grpc,
+    file_service_pb2_grpc,
     node_service_pb2_grpc,
     profile_service_pb2_grpc,
     sandbox_service_pb2_grpc,
@@ -23,8 +24,10 @@ from stockade_sandbox.assembly import Assembly
 from stockade_sandbox.domain.admission import Rules
 from stockade_sandbox.domain.profile import Catalogue, catalogue
 from stockade_sandbox.engines.docker import DockerEngine
+from stockade_sandbox.handlers import exec as exec_handlers
+from stockade_sandbox.handlers import files as file_handlers
+from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
-from stockade_sandbox.handlers.exec import ExecHandler
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
@@ -94,7 +97,14 @@ async def wire(settings: Settings) -> Wiring:
             Served(
                 f"{PACKAGE}.ExecService",
                 exec_service_pb2_grpc.add_ExecServiceServicer_to_server,
-                ExecHandler(sandboxes, supervision),
+                exec_handlers.ExecHandler(sandboxes, supervision),
+                exec_handlers.DESCRIBE,
+            ),
+            Served(
+                f"{PACKAGE}.FileService",
+                file_service_pb2_grpc.add_FileServiceServicer_to_server,
+                file_handlers.FileHandler(sandboxes, supervision),
+                file_handlers.DESCRIBE,
             ),
             Served(
                 f"{PACKAGE}.ProfileService",

@@ -16,6 +16,7 @@ COMMANDS = {
     "sandbox": ("stockade_cli.sandbox:sandbox", "Create, list, use and stop sandboxes."),
     "profiles": ("stockade_cli.profiles:profiles", "Show what each agent type may use."),
     "policy": ("stockade_cli.policy:policy", "Show and change what agents may reach."),
+    "limits": ("stockade_cli.limits:limits", "Show what the limits have counted."),
     "gate": ("stockade_cli.gate:gate", "Look at the gate and its exceptions."),
     "cache": ("stockade_cli.cache:cache", "Look at and clear the embedding cache."),
     "audit": ("stockade_cli.audit:audit", "Read, verify and export the audit record."),

@@ -3,17 +3,14 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 from stockade.sandbox.v1 import exec_service_pb2 as pb
 
-from stockade_sandbox.domain.ending import Ending, Reason
-from stockade_sandbox.domain.execution import Command, ExecState, TerminalSize, Usage
+from stockade_sandbox.domain.ending import Ending
+from stockade_sandbox.domain.execution import Command, TerminalSize, Usage
 from stockade_sandbox.domain.sandbox import Sandbox
 from stockade_sandbox.handlers.messages import duration, seconds
 from stockade_sandbox.supervision.execution import Execution
 
 DEFAULT_TIMEOUT_S = 3600.0
 DEFAULT_OUTPUT_BYTES = 256 * 1024 * 1024
-
-_REASONS = {reason: pb.EndingReason.Value(f"ENDING_REASON_{reason}") for reason in Reason}
-_STATES = {state: pb.ExecState.Value(f"EXEC_STATE_{state}") for state in ExecState}
 
 
 def command(message: pb.Command, sandbox: Sandbox, most_output: int = DEFAULT_OUTPUT_BYTES) -> Command:
@@ -43,7 +40,7 @@ def started(execution: Execution) -> pb.ExecStarted:
 def ending(value: Ending) -> pb.Ending:
     """How an exec ended."""
     return pb.Ending(
-        reason=_REASONS[value.reason],
+        reason=f"ENDING_REASON_{value.reason}",
         exit_code=value.exit_code,
         signal=value.signal,
         detail=value.detail,
@@ -61,7 +58,7 @@ def info(execution: Execution) -> pb.ExecInfo:
         sandbox=execution.sandbox,
         exec=execution.id,
         args=execution.command.args,
-        state=_STATES[execution.state],
+        state=f"EXEC_STATE_{execution.state}",
         start_time=_time(execution.start_ns),
         ending=ending(execution.ending) if execution.ending is not None else None,
         pid=execution.pid,

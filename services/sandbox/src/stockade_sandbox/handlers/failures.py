@@ -5,7 +5,8 @@ from typing import Any
 
 import grpc
 from stockade_rpckit.errors import Failure
-from stockade_sandbox.domain import errors
+
+from stockade_sandbox.domain import errors, execution, files
 
 Code = grpc.StatusCode
 
@@ -29,6 +30,22 @@ def _field_not_mutable(error: Exception) -> Failure:
         metadata={"field": error.field},
         violations=[(error.field, str(error))],
     )
+
+
+def _program_not_started(error: Exception) -> Failure:
+    assert isinstance(error, execution.ProgramNotStarted)
+    code = Code.NOT_FOUND if error.errno == "ENOENT" else Code.FAILED_PRECONDITION
+    facts = {"errno": error.errno, "program": error.program[:256], "step": error.step}
+    return Failure(code, "PROGRAM_NOT_STARTED", str(error), metadata=facts)
+
+
+_FILE_CODES = {"EACCES": Code.PERMISSION_DENIED, "EPERM": Code.PERMISSION_DENIED, "EEXIST": Code.ALREADY_EXISTS}
+
+
+def _file_refused(error: Exception) -> Failure:
+    assert isinstance(error, files.FileRefused)
+    code = _FILE_CODES.get(error.errno, Code.FAILED_PRECONDITION)
+    return Failure(code, "FILE_REFUSED", str(error), metadata={"path": error.path, "errno": error.errno})
 
 
 FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
@@ -70,4 +87,20 @@ FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
     ),
     errors.DomainNotInPolicy: _failure(Code.INVALID_ARGUMENT, "DOMAIN_NOT_IN_POLICY", lambda _: {}),
     errors.PageTokenInvalid: _failure(Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", lambda _: {}),
+    execution.ExecNotFound: _failure(
+        Code.NOT_FOUND, "EXEC_NOT_FOUND", lambda e: {"sandbox": e.sandbox, "exec": e.exec_id}
+    ),
+    execution.ExecEnded: _failure(
+        Code.FAILED_PRECONDITION, "EXEC_ENDED", lambda e: {"exec": e.exec_id, "ending": e.reason}
+    ),
+    execution.TooManyExecs: _failure(Code.RESOURCE_EXHAUSTED, "TOO_MANY_EXECS", lambda e: {"limit": e.limit}),
+    execution.ProgramNotStarted: _program_not_started,
+    execution.SupervisorAbsent: _failure(
+        Code.UNAVAILABLE, "SUPERVISOR_ABSENT", lambda e: {"sandbox": e.sandbox}, retry_after_s=1.0
+    ),
+    files.FileNotFound: _failure(Code.NOT_FOUND, "FILE_NOT_FOUND", lambda e: {"path": e.path}),
+    files.FileRefused: _file_refused,
+    files.DiskFull: _failure(Code.RESOURCE_EXHAUSTED, "DISK_FULL", lambda e: {"path": e.path}),
+    files.ArchiveRefused: _failure(Code.INVALID_ARGUMENT, "ARCHIVE_REFUSED", lambda e: {"member": e.member}),
+    files.SandboxLost: _failure(Code.ABORTED, "SANDBOX_LOST", lambda e: {"sandbox": e.sandbox}),
 }

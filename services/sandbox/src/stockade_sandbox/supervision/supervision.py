@@ -76,8 +76,8 @@ class Supervision:
     ) -> Execution:
         """Starts a program, or with `file` an operation of the supervisor's own, and returns once it runs.
 
-        Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the caller is cancelled meanwhile, the tree is
-        killed.
+        Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the
+        caller is cancelled meanwhile, the tree is killed.
         """
         execution = self.post(sandbox).start(command, file=file, request_id=request_id)
         await execution.started()

@@ -105,9 +105,13 @@ async def vectors(run_dir: Path) -> Figure:
         keys = [secrets.token_bytes(32) for _ in range(ROWS)]
         rows = np.random.default_rng(1).standard_normal((ROWS, DIMENSIONS), dtype=np.float32)
         form = vector_pb2.VectorFormat(dtype=vector_pb2.DTYPE_F32, dimensions=DIMENSIONS)
-        stored: Any = await stub.BatchPut(cache.BatchPutRequest(keys=keys, format=form, vectors=rows.tobytes()))
+        stored: Any = await stub.BatchPut(
+            cache.BatchPutRequest(
+                keys=b"".join(keys), layer="agents/bench", rows=vector_pb2.Rows(format=form, vectors=rows.tobytes())
+            )
+        )
         assert not stored.errors
-        request = cache.BatchGetRequest(keys=keys, format=form)
+        request = cache.BatchGetRequest(keys=b"".join(keys), layer="agents/bench", format=form)
         assert (await stub.BatchGet(request)).vectors == rows.tobytes()
 
         async def get() -> None:

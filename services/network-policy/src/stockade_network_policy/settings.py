@@ -16,3 +16,15 @@ class PolicySettings(ServiceSettings):
     """The policies a new installation starts with; later edits through the service stand over it."""
     outcome_seconds: float = 300.0
     """How long an allowed request may give no sign of life before its outcome counts as unknown."""
+    limits: str = "memory"
+    """Where agents' requests are counted: memory, for one process, or redis, for many that count as one."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """The Redis that counts; redis://, rediss:// or unix://."""
+    redis_away: str = "deny"
+    """What holds while Redis does not answer: deny, or local, which counts here at a share of each limit."""
+    redis_away_share: float = 0.3
+    """That share; with n replicas, 1/n lets through no more than the whole limit."""
+    lease_seconds: float = 30.0
+    """How long tokens may be out on lease."""
+    snapshot_seconds: float = 60.0
+    """How long an agent may decide by a policy snapshot without hearing from us."""

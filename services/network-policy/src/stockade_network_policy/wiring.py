@@ -16,7 +16,9 @@ from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import load, refuse
 
 from stockade_network_policy import policy_file
+from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
+from stockade_network_policy.adapters.limits_redis import RedisLimits
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
 from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.domain.ports import LimitStore, PolicyStore
@@ -42,7 +44,7 @@ async def wire(settings: PolicySettings) -> Wiring:
     await threads.run(store.seed, seeds.policies, now_ns=time.time_ns())
     catalogue = Catalogue(store, seeds.aliases)
     await catalogue.refresh()
-    limits = MemoryLimits()
+    limits = open_limits(settings)
     judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
 
@@ -106,3 +108,18 @@ def open_policies(settings: PolicySettings) -> PolicyStore:
         return SqlitePolicies(path)
     except (sqlite3.Error, OSError) as error:
         refuse(f"{path} cannot be used as the store of policies: {error}; restore it from a backup, or move it away")
+
+
+def open_limits(settings: PolicySettings) -> LimitStore:
+    """The engine that counts."""
+    if settings.limits not in ("memory", "redis"):
+        refuse(f"STOCKADE_POLICY_LIMITS={settings.limits} is unknown; choose memory or redis")
+    if settings.redis_away not in ("deny", "local"):
+        refuse(f"STOCKADE_POLICY_REDIS_AWAY={settings.redis_away} is unknown; choose deny or local")
+    if settings.limits == "memory":
+        return MemoryLimits()
+    local = MemoryLimits() if settings.redis_away == "local" else None
+    try:
+        return GuardedLimits(RedisLimits(settings.redis_url), local, settings.redis_away_share)
+    except ValueError as error:
+        refuse(f"STOCKADE_POLICY_REDIS_URL: {error}")

@@ -18,7 +18,7 @@ from stockade_network_policy.domain.policy import Limits
 
 _SCRIPTS = Path(__file__).with_name("lua")
 ANSWER_SECONDS = 0.08  # the judge's own promise is 100 ms
-_CONNECTIONS = 64
+_CONNECTIONS = 16  # as many scripts as may be under way; Redis runs one at a time
 
 
 class RedisLimits:
@@ -35,6 +35,7 @@ class RedisLimits:
             decode_responses=True,
         )
         self._redis = Redis.from_pool(pool)
+        self._turns = asyncio.Semaphore(_CONNECTIONS)  # first come, first served: the pool's own waiting starves some
         self._clock_us = clock_us
         names = ("take", "lend", "redeem", "reclaim", "add_bytes", "usage")
         self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
@@ -64,7 +65,7 @@ class RedisLimits:
     async def close_tunnel(self, agent: str, tunnel: str) -> None:
         """See `LimitStore`."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
                 await self._redis.hdel(_key(agent), f"t:{tunnel}")
         except (RedisError, OSError, TimeoutError) as error:
             raise LimitsUnavailable(f"Redis does not answer: {error}") from error
@@ -95,7 +96,7 @@ class RedisLimits:
         script: AsyncScript = self._scripts[name]
         now = "" if self._clock_us is None else self._clock_us()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
                 answer: list[str] = await script(keys=[_key(agent)], args=[now, *_arguments(limits), *own])
         except (RedisError, OSError, TimeoutError) as error:
             raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error

@@ -1,3 +1,4 @@
 """Fixtures for all tests. Imported here and nowhere else, so that there is one of each in a session."""
 
+from support.engine import engine as engine
 from support.stack import stack as stack

@@ -50,7 +50,7 @@ class SandboxHandler(SandboxServiceServicer):
         """Lists sandboxes, the newest first."""
         wanted = messages.filter_value(request.filter)
         found = [s for s in self._sandboxes.matching(wanted) if may_see(current_principal(), s)]
-        scope = request.filter.SerializeToString(deterministic=True).hex()
+        scope = f"sandboxes:{request.filter.SerializeToString(deterministic=True).hex()}"
         chosen, token = page(found, listing_key, scope, request.page_size, request.page_token)
         return pb.ListSandboxesResponse(sandboxes=map(self._message, chosen), next_page_token=token)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import io
 import os
 import secrets
@@ -23,52 +24,43 @@ from stockade_sandbox.supervision import (
     identity_files,
     supervisor_command,
 )
+from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.output import Gap, Piece
 
-REPOSITORY = Path(__file__).parents[2]
+from support.engine import ROOT
+from support.engine import SUPERVISOR_DIR as SUPERVISOR_FOLDER
+
 UID = 1_900_001
 IMAGE = "stockade-test/busybox"
-SHARED = Path(tempfile.gettempdir()) / "stockade-test"
 
 PYTHON = (*supervisor_command()[:-1],)
 """The interpreter of the supervisor's folder, for programs of tests in images that have none."""
 
 
+@functools.cache
 def engine_address() -> str:
-    """The address of the project's engine, started if need be."""
-    answer = subprocess.run(
-        [REPOSITORY / "deploy/host/engine", "start"], capture_output=True, text=True, check=True, timeout=120
-    )
-    return answer.stdout.strip()
+    """The address of the engine that runs; tests start it by the `engine` fixture."""
+    script = str(ROOT / "deploy/host/engine")
+    return subprocess.run([script, "status"], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
 def docker(*args: str, stdin: bytes | None = None) -> str:
-    """Runs the docker client on the project's engine."""
+    """Runs the docker client on that engine."""
     answer = subprocess.run(
-        ["docker", "-H", _engine(), *args], input=stdin, capture_output=True, check=False, timeout=60
+        ["docker", "-H", engine_address(), *args], input=stdin, capture_output=True, check=False, timeout=60
     )
     assert answer.returncode == 0, answer.stderr.decode()
     return answer.stdout.decode().strip()
 
 
-_address = ""
-
-
-def _engine() -> str:
-    global _address
-    if not _address:
-        _address = engine_address()
-    return _address
-
-
+@functools.cache
 def supervisor_folder() -> Path:
     """The folder with the supervisor, built if need be."""
-    SHARED.mkdir(exist_ok=True)
-    folder = SHARED / "supervisor"
-    subprocess.run([REPOSITORY / "deploy/images/supervisor/build", folder], check=True, timeout=300)
-    return folder.resolve()
+    subprocess.run([ROOT / "deploy/images/supervisor/build", SUPERVISOR_FOLDER], check=True, timeout=300)
+    return SUPERVISOR_FOLDER.resolve()
 
 
+@functools.cache
 def busybox_image() -> str:
     """An image that holds a static busybox and nothing else."""
     if docker("image", "ls", "-q", IMAGE):
@@ -147,11 +139,11 @@ class Sandbox:
         return await self.run(*PYTHON, "-c", program, **options)
 
 
-async def collect(execution: object, offset: int = 0) -> Result:
+async def collect(execution: Execution, offset: int = 0) -> Result:
     """All output of an execution and its ending."""
     streams = (bytearray(), bytearray())
     gaps = 0
-    async for item in execution.read(offset):  # type: ignore[attr-defined]
+    async for item in execution.read(offset):
         if isinstance(item, Piece):
             streams[item.stderr].extend(item.data)
         elif isinstance(item, Gap):

@@ -22,7 +22,8 @@ class Refusal:
     entry: str
 
     def __str__(self) -> str:
-        return f"{self.domain}  {self.action} {self.reason}, rule {self.rule or 'none'}   entry {self.entry}"
+        by = self.rule or "the gate"
+        return f"{self.domain}: {self.action} by {by}: {self.reason} (stockade audit show {self.entry})"
 
 
 async def refusals(stockade: AsyncStockade, sandbox: str) -> list[Refusal]:

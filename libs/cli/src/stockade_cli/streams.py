@@ -18,6 +18,7 @@ from stockade_cli.errors import Exit
 R = TypeVar("R")
 
 _EXITS = {"TIMEOUT": Exit.TIMEOUT, "CANCELLED": Exit.INTERRUPTED, "SANDBOX_LOST": Exit.NOT_RUN}
+_PIECES_AHEAD = 4
 _KILLED = 128 + signal.SIGKILL
 
 Sink = Callable[[bytes], None]
@@ -44,20 +45,20 @@ async def run_joined(sandbox: AsyncSandbox, command: exec_service_pb2.Command, o
 async def stdin_inputs() -> AsyncIterator[exec_service_pb2.ExecInput]:
     """What arrives on our stdin, then its end. Read on a thread: a file, a pipe and a terminal can all be read so."""
     loop = asyncio.get_running_loop()
-    pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+    room = threading.Semaphore(_PIECES_AHEAD)
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError, OSError):  # the loop ended first, or there is no stdin
-            while True:
-                piece = os.read(0, CHUNK_BYTES)
-                asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result()
-                if not piece:
-                    return
+        with contextlib.suppress(OSError, RuntimeError):  # no stdin to read, or the command has ended and the loop too
+            while piece := os.read(0, CHUNK_BYTES):
+                room.acquire()
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
         with contextlib.suppress(RuntimeError):
-            asyncio.run_coroutine_threadsafe(pieces.put(b""), loop)
+            loop.call_soon_threadsafe(pieces.put_nowait, b"")
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
     while piece := await pieces.get():
+        room.release()
         yield exec_service_pb2.ExecInput(stdin=piece)
     yield exec_service_pb2.ExecInput(close_stdin=True)
 

@@ -1,9 +1,10 @@
 """One line of the record: what an `Entry` holds, and its canonical bytes, which are a leaf of the journal's tree."""
 
+import calendar
 import dataclasses
+import json
 import os
 import random
-import re
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -161,18 +162,18 @@ def parse_time(text: str) -> int:
 
 @lru_cache(maxsize=64)
 def _parse_second(text: str) -> int:
-    import calendar
-
     return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
 
 
-# What JSON leaves as it is and a terminal obeys: DEL and C1 controls, bidirectional overrides, line separators, BOM.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-
-
 def _printable(leaf: bytes) -> bytes:
-    """The same JSON value with such characters as \\u escapes, so that showing the raw file harms no terminal."""
-    return _UNPRINTABLE.sub(lambda m: f"\\u{ord(m[0]):04x}", leaf.decode()).encode()
+    """The same JSON value with what a terminal obeys (controls, bidirectional overrides) as \\u escapes.
+
+    So even showing the raw file harms nobody.
+    """
+    text = leaf.decode()
+    if text.isprintable():
+        return leaf
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()
 
 
 def _bounded(fields: dict[str, Any]) -> dict[str, Any]:

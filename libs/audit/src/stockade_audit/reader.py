@@ -98,7 +98,11 @@ class Follower:
         data = os.pread(self._fd, length, offset)
         if (end := frame_end(data, COMMIT_MAGIC)) > len(data):  # a commit larger than a chunk
             data = os.pread(self._fd, end, offset)
-        return list(commits(data, offset, offset))
+        found = list(commits(data, offset, offset))
+        begun = self._following()
+        if begun is None:
+            return found
+        return [commit for commit in found if commit.offset < begun[0].previous_end]  # the rest was given up
 
     def _open(self) -> bool:
         if self._fd >= 0:
@@ -115,21 +119,22 @@ class Follower:
             self.place = Place(self.place.segment, begun[1], begun[0].first)
         return True
 
+    def _following(self) -> tuple[Header, int] | None:
+        path = segment_path(self.directory, self.place.segment + 1)
+        return read_header(path) if path.exists() else None
+
     def _next_segment(self) -> bool:
         """Go on to the next segment if the writer has; everything of this one was read."""
-        following = segment_path(self.directory, self.place.segment + 1)
-        if self._fd < 0 or not following.exists():
-            return False
-        begun = read_header(following)
+        begun = self._following() if self._fd >= 0 else None
         if begun is None:
             return False
         if self._read():  # came between the last look and the next segment
             return True
         header, offset = begun
+        path = segment_path(self.directory, self.place.segment)
         if header.previous_end < self.place.offset:
-            raise JournalRewound(following, header.first)
+            raise JournalRewound(path, header.first)
         if header.previous_end > self.place.offset or header.first != self.place.position:
-            path = segment_path(self.directory, self.place.segment)
             raise JournalDamaged(f"{path}: damaged at byte {self.place.offset}, position {self.place.position}")
         self.close()
         self.place = Place(header.number, offset, header.first)

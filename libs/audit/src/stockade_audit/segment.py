@@ -159,9 +159,14 @@ def segment_numbers(directory: Path) -> list[int]:
     return sorted(int(name[:8]) for name in os.listdir(directory) if _NAME.fullmatch(name))
 
 
-def fill_spare(directory: Path, size: int) -> Path:
-    """Make `spare`, a file of zeroes that will be the next segment; nothing is left behind when space runs out."""
+def fill_spare(directory: Path, size: int) -> None:
+    """Have `spare`, a file of zeroes that will be the next segment; nothing is left behind when space runs out.
+
+    Never call it twice at a time: the one would write zeroes into what the other has made a segment of.
+    """
     spare, aside = directory / "spare", directory / ".spare"
+    if spare.exists():
+        return
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
         os.fchmod(fd, FILE_MODE)
@@ -175,21 +180,17 @@ def fill_spare(directory: Path, size: int) -> Path:
         os.close(fd)
     aside.rename(spare)
     sync_directory(directory)
-    return spare
 
 
-def begin_segment(directory: Path, header: Header, size: int) -> tuple[int, int]:
-    """Turn the spare (made now if there is none) into the segment of `header`: its descriptor, its first offset."""
+def begin_segment(directory: Path, header: Header) -> tuple[int, int]:
+    """Turn the spare into the segment of `header`: its descriptor, and the offset of its first commit."""
     spare = directory / "spare"
-    if not spare.exists():
-        fill_spare(directory, size)
-    path = segment_path(directory, header.number)
     fd = os.open(spare, os.O_RDWR)
     try:
         data = header.encode()
         write_all(fd, data, 0)
         os.fdatasync(fd)
-        spare.rename(path)
+        spare.rename(segment_path(directory, header.number))
         sync_directory(directory)
     except OSError:
         os.close(fd)

@@ -74,6 +74,7 @@ class Writer:
         self._open_intents = standing.open_intents if standing else {}
         self._recent, self._older = (standing.recent if standing else {}), dict[str, int]()
         self._fd, self._number, self._offset, self._tainted = -1, -1, 0, False
+        self._filling = threading.Lock()
         self._clock_offset = time.time_ns() - time.monotonic_ns()
         self._open(standing)
         self._thread = threading.Thread(target=self._run, name=f"audit-{slot}", daemon=True)
@@ -167,19 +168,23 @@ class Writer:
             self._offset,
             dict(self._open_intents),
         )
-        fd, offset = begin_segment(self._directory, header, self._segment_bytes)
+        self._fill()
+        fd, offset = begin_segment(self._directory, header)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._number, self._offset, self._tainted = fd, header.number, offset, False
         self._fill_ahead()
 
-    def _fill_ahead(self) -> None:
-        if not (self._directory / "spare").exists():
-            threading.Thread(target=self._fill, name=f"audit-{self._slot}-spare", daemon=True).start()
-
     def _fill(self) -> None:
-        with suppress(OSError):  # no room: the next roll tries again, and says why it cannot
+        with self._filling:
             fill_spare(self._directory, self._segment_bytes)
+
+    def _fill_ahead(self) -> None:
+        def fill() -> None:
+            with suppress(OSError):  # no room: the next roll tries again, and says why it cannot
+                self._fill()
+
+        threading.Thread(target=fill, name=f"audit-{self._slot}-spare", daemon=True).start()
 
     def _check_storage(self) -> None:
         """Notice that the file being written is no longer the journal's: unlinked, or another in its place."""

@@ -1,4 +1,4 @@
-"""A world on loopback for the gate's tests: Envoy, the judgement, origins behind them, and a DNS server of their own."""
+"""A world on loopback for the gate's tests: Envoy, the judgement, origins behind them, and a DNS server."""
 
 import ssl
 from collections.abc import AsyncIterator

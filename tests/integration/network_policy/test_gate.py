@@ -1,13 +1,17 @@
 """What the gate lets pass, what it refuses, and what the record says of both."""
 
 import asyncio
+from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from stockade_network_policy.domain.policy import Limits
 
 from support.gate import needs_envoy, policy, running_gate, until
+from support.otlp import Receiver
 from support.proxy import CLOSED
 from support.world import World, a_world
 
@@ -24,6 +28,11 @@ async def test_an_allowed_request_answers_and_its_outcome_is_joined(world: World
     outcome = await world.gate.entry(action="OUTCOME", intent_id=allowed["id"])
     assert (outcome["status"], outcome["bytes_received"]) == (200, 3)
     assert outcome["metadata"]["upstream"] == world.plain.endpoint
+
+
+async def test_a_sandboxes_plain_requests_share_a_connection(world: World) -> None:
+    statuses = [(await world.door.get(f"http://ok.test:{world.plain.port}/")).status for _ in range(5)]
+    assert (statuses, world.plain.connections) == ([200] * 5, 1)
 
 
 async def test_a_refused_request_says_by_which_rule_and_why(world: World) -> None:
@@ -110,6 +119,22 @@ async def test_only_what_the_client_meant_for_the_upstream_leaves(world: World) 
 async def test_the_clients_trace_goes_on_to_the_decision(world: World) -> None:
     await world.door.get("http://evil.test/", f"traceparent: 00-{TRACE}-b7ad6b7169203331-01")
     assert (await world.gate.entry(action="BLOCKED"))["trace_id"] == TRACE
+
+
+async def test_the_gates_spans_join_the_clients_trace(world: World) -> None:
+    received = Receiver()
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(received, server)
+    server.add_insecure_port(f"unix:{world.gate.settings.otlp}")
+    server.start()
+    url = f"http://ok.test:{world.plain.port}/?token=1"
+    await world.door.get(url, f"traceparent: 00-{TRACE}-b7ad6b7169203331-01")
+    await until(lambda: len(received.of_trace(TRACE)) == 2, 8, "the gate's spans")
+    spans = {span.name: span for span in received.of_trace(TRACE)}
+    assert spans["gate.request"].parent == "b7ad6b7169203331"
+    assert spans["async judge egress"].parent == spans["gate.request"].id
+    assert "token" not in str(spans)
+    server.stop(0)
 
 
 async def test_without_the_judge_nothing_passes_and_with_it_again_everything(world: World) -> None:

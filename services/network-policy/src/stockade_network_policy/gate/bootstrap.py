@@ -53,7 +53,7 @@ def gate(settings: GateSettings) -> Value:
         upgrade_configs=[{"upgrade_type": "CONNECT"}, {"upgrade_type": "websocket"}],
         route_config={"name": "gate", "virtual_hosts": [_explain(), _world(settings)]},
         local_reply_config=telemetry.local_replies(),
-        access_log=[telemetry.requests("gate"), telemetry.capped("gate")],
+        access_log=[telemetry.requests(), telemetry.capped("gate")],
         http_filters=[
             filters.identity_headers(),
             filters.cap("gate", settings.requests_per_second),
@@ -101,6 +101,7 @@ def api(settings: GateSettings) -> Value:
     """The chain behind all doors to Stockade's own services."""
     routes = [
         {
+            "decorator": {"operation": "gate.call"},
             "match": {"prefix": f"/stockade.{package}.v1."},
             "route": {"cluster": name, "timeout": "0s", "max_stream_duration": {"grpc_timeout_header_max": "0s"}},
         }
@@ -165,7 +166,7 @@ def _connection_manager(name: str, settings: GateSettings, **config: Any) -> Val
         common_http_protocol_options={"max_headers_count": 100, "idle_timeout": "120s"},
         request_headers_timeout="10s",
         stream_idle_timeout=f"{settings.tunnel_idle_seconds}s",
-        tracing=telemetry.tracing(),
+        tracing=telemetry.tracing(settings),
         **config,
     )
 
@@ -195,6 +196,7 @@ def _refused_elsewhere() -> list[Value]:
 def _world(settings: GateSettings) -> Value:
     lifetime = {"max_stream_duration": f"{settings.tunnel_seconds}s"}
     tunnel = {
+        "decorator": {"operation": "gate.tunnel"},
         "match": {"connect_matcher": {}},
         "route": {
             "cluster": "inner",
@@ -202,8 +204,10 @@ def _world(settings: GateSettings) -> Value:
             "max_stream_duration": lifetime,
             "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
         },
+        "typed_per_filter_config": filters.tunnel_destination(),
     }
     plain = {
+        "decorator": {"operation": "gate.request"},
         "match": {"prefix": "/"},
         "route": {
             "cluster": "world",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from stockade_audit import Action
@@ -19,7 +20,7 @@ _COUNTERS = {
     "connection_rate": re.compile(r"local_rate_limit\.\w+/(?P<sandbox>.+)\.rate_limited"),
     "connection_limit": re.compile(r"connection_limit\.\w+/(?P<sandbox>.+)\.limited_connections"),
 }
-_FILTER = f"{CAPPED}|/.*(rate_limited|limited_connections)$"
+_QUERY = "/stats?format=json&usedonly&type=Counters&filter=" + quote(f"{CAPPED}|/.*(rate_limited|limited_connections)$")
 _STATUS = {"local_cap": 429}
 
 
@@ -58,10 +59,20 @@ class Caps:
 async def _stats(admin: Path) -> list[dict[str, Any]]:
     reader, writer = await asyncio.open_unix_connection(str(admin))
     try:
-        path = f"/stats?format=json&usedonly&type=Counters&filter={_FILTER}"
-        writer.write(f"GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n".encode())
+        writer.write(f"GET {_QUERY} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n".encode())
         answer = await reader.read()
     finally:
         writer.close()
-    stats = orjson.loads(answer.partition(b"\r\n\r\n")[2])["stats"]
+    stats = orjson.loads(_unchunked(answer.partition(b"\r\n\r\n")[2]))["stats"]
     return [stat for stat in stats if "name" in stat]
+
+
+def _unchunked(body: bytes) -> bytes:
+    """A body without its chunks' lengths (RFC 9112 §7.1). Raises ValueError for another."""
+    chunks = []
+    while body:
+        length, _, rest = body.partition(b"\r\n")
+        size = int(length, 16)
+        chunks.append(rest[:size])
+        body = rest[size + 2 :]
+    return b"".join(chunks)

@@ -11,6 +11,10 @@ Value = dict[str, Any]
 IDENTITY = ("sandbox", "agent", "agent-type")
 """What a door says of its caller: filter state `stockade.<name>`, and the header `x-stockade-<name>` made from it."""
 
+HASHABLE = "envoy.hashable_string"
+"""A string in filter state that is part of a connection pool's key. Any other is not: a connection that one caller
+gave up, and that carries his name, would be handed to the next one."""
+
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 _HTTP = "filters.http."
 _NETWORK = "filters.network."
@@ -47,7 +51,7 @@ def caller(**identity: str) -> Value:
         on_new_connection=[
             {
                 "object_key": f"stockade.{name}",
-                "factory_key": "envoy.string",
+                "factory_key": HASHABLE,
                 "format_string": formatted(value),
                 "shared_with_upstream": "TRANSITIVE",
             }
@@ -155,25 +159,36 @@ def unjudged() -> Value:
 
 
 def destination() -> Value:
-    """Hands the judge's canonical host and port, and its decision, to the tunnel's inside."""
+    """Where `tunnel_destination` of a route takes effect."""
+    return http("set_filter_state", "Config")
+
+
+def tunnel_destination() -> Value:
+    """Per-route configuration: hands the judge's canonical host and port, and its decision, to the tunnel's inside.
+
+    Not to plain requests: what is shared with an upstream becomes part of its connections' key, and each request would
+    get a connection of its own.
+    """
     state = {
-        "envoy.upstream.dynamic_host": "host",
-        "envoy.upstream.dynamic_port": "port",
-        "stockade.decision": "decision",
+        "envoy.upstream.dynamic_host": ("host", {}),
+        "envoy.upstream.dynamic_port": ("port", {}),
+        "stockade.decision": ("decision", {"factory_key": HASHABLE}),
     }
-    return http(
-        "set_filter_state",
-        "Config",
-        on_request_headers=[
-            {
-                "object_key": key,
-                "format_string": formatted(f"%REQ(x-stockade-{header})%"),
-                "shared_with_upstream": "ONCE",
-                **({} if key.startswith("envoy.") else {"factory_key": "envoy.string"}),
-            }
-            for key, header in state.items()
-        ],
-    )
+    values = [
+        {
+            "object_key": key,
+            "format_string": formatted(f"%REQ(x-stockade-{header})%"),
+            "shared_with_upstream": "ONCE",
+            **factory,
+        }
+        for key, (header, factory) in state.items()
+    ]
+    return {
+        "envoy.filters.http.set_filter_state": {
+            "@type": _EXTENSIONS + "filters.http.set_filter_state.v3.Config",
+            "on_request_headers": values,
+        }
+    }
 
 
 # Names and addresses --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 from stockade_audit import RecordUnavailable
 from stockade_rpckit.logs import get_logger
+from stockade_rpckit.tracing import extract, tracer
 
 from stockade_network_policy.domain.decision import Decision, Request, Verdict
 from stockade_network_policy.gate import sockets, target
@@ -37,6 +38,9 @@ _STATUS = {
 }
 _VERDICTS = {Verdict.DENY: (403, "BLOCKED"), Verdict.LIMIT: (429, "RATE_LIMITED")}
 
+_SAMPLED = "-01"
+"""How the traceparent of a trace that is kept ends (W3C Trace Context §3.2.2.5)."""
+
 Headers = dict[str, str]
 
 
@@ -57,13 +61,22 @@ class Judge:
         if door is None:
             return self._unavailable("NO_DOOR", "the service does not know this sandbox's door")
         try:
-            decision = await self.judgement.judge(_request(headers, door))
+            decision = await self._judge(_request(headers, door))
         except RecordUnavailable:
             return self._unavailable("RECORD_UNAVAILABLE", "the audit record cannot be written; try again")
         if decision.verdict is Verdict.ALLOW:
             return _allowed(decision)
         self.refused += 1
         return _refused(decision)
+
+    async def _judge(self, request: Request) -> Decision:
+        """A traced request gets a span of its own; most are not traced, and a span costs as much as a decision."""
+        if not request.traceparent.endswith(_SAMPLED):
+            return await self.judgement.judge(request)
+        with tracer().start_as_current_span("policy.judge", extract({"traceparent": request.traceparent})) as span:
+            decision = await self.judgement.judge(request)
+            span.set_attributes({"stockade.decision": decision.decision_id, "stockade.verdict": str(decision.verdict)})
+            return decision
 
     async def explain(self, headers: Headers, url: str) -> bytes:
         """The sandbox's latest refusals, or the one decision that `?id=` names."""

@@ -65,6 +65,8 @@ class GateSettings:
     """How long a tunnel may carry nothing."""
     judge_milliseconds: int = 1000
     """How long a judgement may take before the request is refused with 503."""
+    trace_percent: int = 0
+    """Share of the requests without a trace that begin one; those that bring one are always traced."""
     heap_megabytes: int = 1024
     """Envoy's heap at which it stops taking requests."""
 

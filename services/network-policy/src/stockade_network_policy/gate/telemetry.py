@@ -2,6 +2,7 @@
 
 from stockade_network_policy.gate import clusters, filters
 from stockade_network_policy.gate.filters import Value
+from stockade_network_policy.gate.settings import GateSettings
 
 REQUESTS, TUNNELS = "requests", "tunnels"
 """Names of the two logs, as the service sees them."""
@@ -16,7 +17,7 @@ _TAGS = {
 _CAPPED_DETAILS = "local_rate_limited"
 
 
-def requests(stat_prefix: str) -> Value:
+def requests() -> Value:
     """The end of each request that no cap refused, codec rejects and refused CONNECTs included."""
     logger = filters.extension(
         "access_loggers.http_grpc",
@@ -29,14 +30,14 @@ def requests(stat_prefix: str) -> Value:
     }
 
 
-def capped(stat_prefix: str) -> Value:
+def capped(chain: str) -> Value:
     """Counts, for each sandbox, what the cap refused: a flood must not become a flood of log entries."""
     counter = {
         "stat": {
             "name": CAPPED,
             "tags": [
                 {"name": "sandbox", "value_format": _TAGS["sandbox"]},
-                {"name": "chain", "value_format": stat_prefix},
+                {"name": "chain", "value_format": chain},
             ],
         },
         "value_fixed": 1,
@@ -61,19 +62,33 @@ def unmatched_tunnels() -> Value:
     return tunnels() | {"filter": {"response_flag_filter": {"flags": ["NR"]}}}
 
 
-def tracing() -> Value:
-    """Spans by OTLP; the client's trace id is kept."""
+def tracing(settings: GateSettings) -> Value:
+    """Spans by OTLP. A request that brings a trace goes on in it; the path stays out, it may hold a secret."""
     return {
-        "random_sampling": {"value": 100},
+        "random_sampling": {"value": 100},  # the sampler decides
+        "max_path_tag_length": 1,
+        "custom_tags": [{"tag": f"stockade.{tag}", "value": value} for tag, value in _TAGS.items()],
         "provider": {
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
                 "service_name": "stockade-gate",
                 "grpc_service": clusters.grpc("traces"),
+                "sampler": _sampler(settings),
             },
         },
     }
+
+
+def _sampler(settings: GateSettings) -> Value:
+    """As the client decided; a share of the requests without a trace."""
+    kinds = "tracers.opentelemetry.samplers"
+    share = filters.extension(
+        f"{kinds}.trace_id_ratio_based",
+        f"{kinds}.v3.TraceIdRatioBasedSamplerConfig",
+        sampling_percentage={"numerator": settings.trace_percent, "denominator": "HUNDRED"},
+    )
+    return filters.extension(f"{kinds}.parent_based", f"{kinds}.v3.ParentBasedSamplerConfig", wrapped_sampler=share)
 
 
 def local_replies() -> Value:

@@ -18,7 +18,7 @@ from stockade_network_policy.domain.policy import Limits
 
 _SCRIPTS = Path(__file__).with_name("lua")
 ANSWER_SECONDS = 0.08  # the judge's own promise is 100 ms
-_CONNECTIONS = 16  # as many scripts as may be under way; Redis runs one at a time
+_CONNECTIONS = 8  # as many scripts as may be under way; Redis runs one at a time
 
 
 class RedisLimits:
@@ -33,6 +33,8 @@ class RedisLimits:
             socket_connect_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),  # the client's own retries turn 50 ms into seconds
             decode_responses=True,
+            protocol=2,  # no greeting to wait for: a first call has as little time as any other
+            driver_info=None,
         )
         self._redis = Redis.from_pool(pool)
         self._turns = asyncio.Semaphore(_CONNECTIONS)  # first come, first served: the pool's own waiting starves some

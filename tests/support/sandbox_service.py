@@ -150,15 +150,19 @@ class ServedSandboxes:
         """A person who reads the record."""
         return self._caller("auditors/eve")
 
+    def service(self) -> Caller:
+        """Another service."""
+        return self._caller("services")
+
     def agent(self, agent: str, sandbox: str, agent_type: str = "nobody") -> Caller:
         """An agent, as the gate's door lets it in."""
         headers = {"sandbox": sandbox, "agent": agent, "agent-type": agent_type}
         return self._caller("gate", tuple((f"x-stockade-{key}", value) for key, value in headers.items()))
 
     def containers(self) -> set[str]:
-        """Names of the containers that are its own, in any state."""
+        """Names of the containers that are its own, in any state; none where there is no engine."""
         label = f"label={SERVICE_LABEL}={service_id(Settings(state_dir=self.state_dir))}"
-        return set(self.engine.docker("ps", "--all", "--filter", label, "--format", "{{.Names}}").split())
+        return set(self.engine.docker("ps", "--all", "--filter", label, "--format", "{{.Names}}", check=False).split())
 
     def clear(self) -> None:
         """End it, and remove whatever of it is left, however it ended."""

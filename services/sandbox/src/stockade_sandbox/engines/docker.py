@@ -55,7 +55,6 @@ class DockerEngine:
         self._address = address
         self._service_id = service_id
         self._local = threading.local()
-        self._volumes: dict[str, tuple[str, ...]] = {}
 
     async def version(self) -> str:
         """See `Engine.version`."""
@@ -153,19 +152,13 @@ class DockerEngine:
 
     def _create(self, client: docker.APIClient, container: Container) -> None:
         try:
-            body = hardening.create_body(container, self._image_volumes(client, container.image))
+            # Asked each time: a tag may have moved, and with it the paths that the image declares as volumes.
+            config = client.inspect_image(container.image).get("Config") or {}  # type: ignore[no-untyped-call]
+            body = hardening.create_body(container, config.get("Volumes") or ())
             body["Labels"] = {**body["Labels"], SERVICE_LABEL: self._service_id}
             client.create_container_from_config(body, name=container.name)  # type: ignore[no-untyped-call]
         except docker.errors.NotFound as error:  # ImageNotFound too, which is a kind of it
-            self._volumes.pop(container.image, None)
             raise ImageMissing(container.image) from error
-
-    def _image_volumes(self, client: docker.APIClient, image: str) -> tuple[str, ...]:
-        """Paths that the image declares as volumes; asked once for each image name that pins no change."""
-        if image not in self._volumes:
-            config = client.inspect_image(image).get("Config") or {}  # type: ignore[no-untyped-call]
-            self._volumes[image] = tuple(config.get("Volumes") or ())
-        return self._volumes[image]
 
     def _told(self, stopped: threading.Event) -> Iterator[EngineEvent]:
         """Events for ever; each connection begins with CONNECTED."""

@@ -1,0 +1,73 @@
+"""What every maker of quota disks does."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stockade_sandbox.adapters.disks_loop import LoopDisks
+from stockade_sandbox.domain.errors import NodeFull
+
+pytestmark = [pytest.mark.docker, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="stk-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def disks(root: Path) -> LoopDisks:
+    return LoopDisks(root / "images", root / "mounts", reserve=0, node="node-0")
+
+
+async def test_a_disk_is_its_owners_ends_on_the_mark_and_goes(disks: LoopDisks) -> None:
+    place = await disks.place("sb-a")
+    await disks.create("sb-a", 16 * MIB, uid=1_900_000_123)
+    try:
+        assert (place.stat().st_uid, place.stat().st_mode & 0o777) == (1_900_000_123, 0o755)
+        assert os.listdir(place) == []
+        usage = await disks.usage("sb-a")
+        assert 14 * MIB < usage.limit <= 16 * MIB
+        with pytest.raises(OSError, match="No space left"):
+            (place / "fill").write_bytes(bytes(17 * MIB))
+        assert (await disks.usage("sb-a")).used > 14 * MIB
+        assert await disks.names() == {"sb-a"}
+    finally:
+        await disks.remove("sb-a")
+    assert await disks.names() == set()
+    assert not place.exists()
+    assert (await disks.usage("sb-a")).limit == 0
+
+
+async def test_no_device_and_no_setuid_program_works_on_it(disks: LoopDisks) -> None:
+    place = await disks.place("sb-a")
+    await disks.create("sb-a", 16 * MIB, uid=1)
+    try:
+        flags = os.statvfs(place).f_flag
+        assert flags & os.ST_NOSUID
+        assert flags & os.ST_NODEV
+    finally:
+        await disks.remove("sb-a")
+
+
+async def test_what_the_host_cannot_hold_is_refused(root: Path) -> None:
+    disks = LoopDisks(root / "images", root / "mounts", reserve=0, node="node-0")
+    free = os.statvfs(root).f_bavail * os.statvfs(root).f_frsize
+    with pytest.raises(NodeFull, match="MiB"):
+        await disks.create("sb-a", free + (1 << 30), uid=1)
+    assert await disks.names() <= {"sb-a"}
+
+
+async def test_removing_what_is_half_made_or_not_there(disks: LoopDisks, root: Path) -> None:
+    await disks.remove("sb-nobody")
+    await disks.place("sb-half")
+    (root / "images/sb-other.img").write_bytes(b"")
+    assert await disks.names() == {"sb-half", "sb-other"}
+    await disks.remove("sb-half")
+    await disks.remove("sb-other")
+    assert await disks.names() == set()

@@ -221,7 +221,12 @@ async def test_an_exec_takes_little_time(sandbox: Sandbox) -> None:
 
 async def test_the_supervisor_is_small(sandbox: Sandbox) -> None:
     await sandbox.run("true")
-    rollup = Path(f"/proc/{sandbox.init_pid}/smaps_rollup").read_text()
-    sizes = dict(line.split()[:2] for line in rollup.splitlines()[1:])
+    sizes = _memory(sandbox.init_pid)
     assert int(sizes["Anonymous:"]) < 8 * 1024, sizes
     assert int(sizes["Rss:"]) < 14 * 1024, sizes
+
+
+def _memory(pid: int) -> dict[str, str]:
+    """A process's memory in KiB, by kind."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return dict(line.split()[:2] for line in lines[1:])

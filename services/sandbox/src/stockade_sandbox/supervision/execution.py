@@ -37,7 +37,7 @@ class Execution:
         self.cgroup: ExecCgroup | None = None
         self.finished: Callable[[Execution], None] = lambda _execution: None
         self._link = link
-        self._readers: dict[object, int] = {}  # each reader's offset
+        self._readers: dict[object, int] = {self: 0}  # each reader's offset; until the first comes, itself
         self._news = asyncio.Event()
         self._stop: Stop | None = None
         self._killed = False
@@ -73,9 +73,14 @@ class Execution:
         return self.ending
 
     async def read(self, offset: int = 0) -> AsyncGenerator[Piece | Gap | Ending, None]:
-        """Its output from `offset`, then its ending. While a reader lags, the program is held back, not the host."""
+        """Its output from `offset`, then its ending.
+
+        While a reader lags, or none has come yet, the program is held back. When all have gone it runs on, and only
+        the newest output is kept.
+        """
         reader = object()
         self._readers[reader] = offset
+        self._readers.pop(self, None)
         try:
             while True:
                 item = self.output.after(offset)
@@ -122,6 +127,7 @@ class Execution:
         """Kills its whole tree, once; the first reason stands."""
         if self._stop is None and self.ending is None:
             self._stop = why
+            self._acknowledge()
             if self.pid:
                 self._killing = self._loop.create_task(self._kill())
 
@@ -216,6 +222,7 @@ class Execution:
         if not 0 <= end - first <= 2 * frames.WINDOW:
             raise frames.FrameError("KEPT with more output than the window allows")
         self._link = link
+        self._readers.pop(self, None)
         self.pid = pid
         self._input_on_the_way = waits
         if first > self.output.end:
@@ -296,7 +303,7 @@ class Execution:
 
     def _acknowledge(self) -> None:
         """Lets the supervisor send so much that the slowest reader still finds all it has not read."""
-        if self._stop is Stop.OUTPUT_LIMIT:
+        if self._stop is not None:  # its end must not wait for a reader
             taken = self._expected
         else:
             slowest = min(self._readers.values(), default=self.output.end)

@@ -34,7 +34,9 @@ class Exec:
         self._kept: deque[tuple[int, int, bytes]] = deque()  # (kind, offset, data), what the host may ask again
         self._first = self._end = self._acknowledged = 0
         self._ended: dict[str, object] | None = None  # what EXITED says, once the main process has ended
+        self._failure: dict[str, object] | None = None  # what FAILED says, where there was no program
         self._told = False
+        self._released = False
         self._silent = False
         reactor.watch(child.status, READ, self._on_status)
 
@@ -109,20 +111,22 @@ class Exec:
         )
         for kind, offset, data in self._kept:
             self._line.send(kind, self.number, frames.OFFSET.pack(offset) + data)
-        if self._told and self._ended is not None:
+        if self._failure is not None:
+            self._line.send_json(frames.FAILED, self.number, self._failure)
+        elif self._told and self._ended is not None:
             self._line.send_json(frames.EXITED, self.number, self._ended)
 
     def release(self) -> None:
         """The host has all it wants of this exec. What still writes to its pipes is read and thrown away."""
         self._kept.clear()
-        self._told = self._silent = True
+        self._released = self._told = self._silent = True
         for name in ("go", "status", "stdin"):
             self._drop(name)
         self._watch_output()
 
     def over(self) -> bool:
         """Whether nothing is left to do for it."""
-        return self._told and not self.running and not self._open
+        return self._released and not self.running and not self._open
 
     # --- what the program does
 
@@ -146,7 +150,8 @@ class Exec:
         if report:
             number, step = report.decode().split()
             self._told = self._silent = True
-            self._line.send_json(frames.FAILED, self.number, {"errno": int(number), "step": step})
+            self._failure = {"errno": int(number), "step": step}
+            self._line.send_json(frames.FAILED, self.number, self._failure)
         elif self.exec_ns == 0:
             self.exec_ns = time.time_ns()
             self._line.send_json(frames.STARTED, self.number, {"fork_ns": self.fork_ns, "exec_ns": self.exec_ns})

@@ -21,6 +21,7 @@ MetadataValue = str | int | float | bool
 MAX_TEXT: Final = 1024  # characters of one field, of one metadata value
 MAX_KEY: Final = 64  # characters of one metadata key
 MAX_METADATA: Final = 32  # metadata items
+PENDING: Final = "PENDING"  # status of an ALLOWED entry that another one will close with its outcome
 
 
 class Action(StrEnum):

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from stockade_audit.checkpoint import Checkpoint, open_note
-from stockade_audit.entry import Action
+from stockade_audit.entry import PENDING, Action
 from stockade_audit.errors import JournalDamaged
 from stockade_audit.keys import VerifierKey
 from stockade_audit.segment import (
@@ -25,7 +25,12 @@ from stockade_audit.tree import Frontier, leaf_hash
 
 _ID = re.compile(rb'"id":"([^"\\]+)"')
 _CLOSES = re.compile(rb'"intent_id":"([^"\\]+)"')
-_INTENT = f'{{"action":"{Action.INTENT}"'.encode()  # keys are sorted, so the action comes first
+_OPENS = (  # keys are sorted, so the action comes first
+    f'{{"action":"{Action.INTENT}"'.encode(),
+    f'{{"action":"{Action.LEASE_GRANTED}"'.encode(),
+)
+_ALLOWED = f'{{"action":"{Action.ALLOWED}"'.encode()
+_PENDING = f'"status":"{PENDING}"'.encode()  # within a text its quotes would be escaped
 _METADATA = b',"metadata":{'  # what stands behind it is the caller's and proves nothing
 
 
@@ -49,8 +54,8 @@ def entry_id(leaf: bytes) -> str:
 
 
 def note_intent(open_intents: dict[str, int], leaf: bytes, identity: str, number: int) -> None:
-    """Keep count of what is intended and not yet closed."""
-    if leaf.startswith(_INTENT):
+    """Keep count of what is intended, lent or allowed with its outcome to come, and not yet closed."""
+    if leaf.startswith(_OPENS) or (leaf.startswith(_ALLOWED) and _PENDING in leaf):
         open_intents[identity] = number
     elif b'"intent_id"' in leaf and (match := _CLOSES.search(leaf.partition(_METADATA)[0])):
         open_intents.pop(match[1].decode(), None)

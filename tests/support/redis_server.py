@@ -42,6 +42,11 @@ class RedisServer:
                 time.sleep(0.01)
         client.close()
 
+    def empty(self) -> None:
+        """Forgets everything it holds."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.flushall()
+
     def stop(self) -> None:
         """Ends it for good."""
         self.process.kill()

@@ -138,7 +138,7 @@ def test_a_second_process_on_one_file_is_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "mend"),
     [
-        ("BACKEND", "postgres", "choose one of memory, sqlite"),
+        ("BACKEND", "postgres", "choose one of memory, sqlite, redis"),
         ("EVICTION", "fifo", "choose one of sieve, lru"),
         ("MEMORY_BYTES", "much", "not a valid"),
         ("NOPE", "1", "is not a setting"),

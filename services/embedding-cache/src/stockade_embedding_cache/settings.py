@@ -14,6 +14,14 @@ class CacheSettings(ServiceSettings):
 
     backend: str = "sqlite"
     """What keeps the entries: memory, sqlite or redis. Memory stands over the other two."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Where Redis is, for the backend redis: redis://, rediss:// or unix://; for a cluster, any of its nodes."""
+    redis_cluster: bool = False
+    """Whether that Redis is a cluster."""
+    redis_timeout_seconds: float = 0.05
+    """Longest wait for a reply of Redis; then memory serves alone until it is back."""
+    redis_pool: int = 8
+    """Most connections to Redis, to each node of a cluster."""
     eviction: str = "sieve"
     """What memory gives up when it is full: sieve or lru."""
     ttl_seconds: float = 86_400.0

@@ -14,12 +14,15 @@ from stockade_rpckit.settings import refuse
 from stockade_embedding_cache.adapters.leases import MemoryLeases
 from stockade_embedding_cache.adapters.memory import MemoryStore
 from stockade_embedding_cache.adapters.metered import MeteredStore
+from stockade_embedding_cache.adapters.redis.connection import RedisConnection
+from stockade_embedding_cache.adapters.redis.leases import RedisLeases
+from stockade_embedding_cache.adapters.redis.store import RedisStore
 from stockade_embedding_cache.adapters.sqlite import SqliteStore, StoreDamaged, StoreLocked
 from stockade_embedding_cache.adapters.tiered import TieredStore
 from stockade_embedding_cache.domain.cache import Cache
 from stockade_embedding_cache.domain.entry import Lifetime, Quota
 from stockade_embedding_cache.domain.eviction import Lru, Shelf, Sieve
-from stockade_embedding_cache.domain.ports import Store
+from stockade_embedding_cache.domain.ports import Leases, Store
 from stockade_embedding_cache.domain.stats import Stats
 from stockade_embedding_cache.handlers.failures import FAILURES
 from stockade_embedding_cache.handlers.service import DESCRIBE, NAME, EmbeddingCacheHandler
@@ -43,41 +46,62 @@ async def wire(settings: CacheSettings) -> Wiring:
 
 
 def build_cache(settings: CacheSettings) -> Cache:
-    """The cache on the backend that `settings` name."""
+    """The cache on the backend that `settings` name. Ends the process, in one line, for one nobody can serve."""
+    for name, value, choices in (
+        ("BACKEND", settings.backend, BACKENDS),
+        ("EVICTION", settings.eviction, SHELVES),
+    ):
+        if value not in choices:
+            refuse(f"STOCKADE_CACHE_{name}={value} is unknown; choose one of {', '.join(choices)}")
+    store, leases = BACKENDS[settings.backend](settings)
     return Cache(
-        store=MeteredStore(build_store(settings)),
-        leases=MemoryLeases(),
+        store=MeteredStore(store),
+        leases=leases,
         lifetime=Lifetime(time.time, settings.ttl_seconds),
         publishers=settings.publishers,
         stats=Stats(start=time.time()),
     )
 
 
-def build_store(settings: CacheSettings) -> Store:
-    """The backend that `settings` name, under memory unless it is memory."""
-    if settings.eviction not in SHELVES:
-        refuse(f"STOCKADE_CACHE_EVICTION={settings.eviction} is unknown; choose one of {', '.join(SHELVES)}")
-    if settings.backend not in BACKENDS:
-        refuse(f"STOCKADE_CACHE_BACKEND={settings.backend} is unknown; choose one of {', '.join(BACKENDS)}")
-    return BACKENDS[settings.backend](settings)
+def _memory(settings: CacheSettings) -> tuple[Store, Leases]:
+    return _memory_store(settings), MemoryLeases()
 
 
-def _memory(settings: CacheSettings) -> MemoryStore:
+def _sqlite(settings: CacheSettings) -> tuple[Store, Leases]:
+    path = settings.state_dir / "cache" / "vectors.sqlite"
+    try:
+        below = SqliteStore(path, total=_total(settings), quota=_layer_quota(settings))
+    except (StoreLocked, StoreDamaged) as error:
+        refuse(str(error))
+    return TieredStore(_memory_store(settings), below), MemoryLeases()
+
+
+def _redis(settings: CacheSettings) -> tuple[Store, Leases]:
+    connection = RedisConnection(
+        settings.redis_url,
+        cluster=settings.redis_cluster,
+        timeout_s=settings.redis_timeout_seconds,
+        pool=settings.redis_pool,
+    )
+    below = RedisStore(connection, total=_total(settings), quota=_layer_quota(settings))
+    return TieredStore(_memory_store(settings), below), RedisLeases(connection)
+
+
+def _memory_store(settings: CacheSettings) -> MemoryStore:
     total = Quota(settings.memory_entries, settings.memory_bytes)
     return MemoryStore(total=total, quota=_layer_quota(settings), shelf=SHELVES[settings.eviction])
 
 
-def _sqlite(settings: CacheSettings) -> Store:
-    path = settings.state_dir / "cache" / "vectors.sqlite"
-    total = Quota(settings.store_entries, settings.store_bytes)
-    try:
-        return TieredStore(_memory(settings), SqliteStore(path, total=total, quota=_layer_quota(settings)))
-    except (StoreLocked, StoreDamaged) as error:
-        refuse(str(error))
+def _total(settings: CacheSettings) -> Quota:
+    return Quota(settings.store_entries, settings.store_bytes)
 
 
 def _layer_quota(settings: CacheSettings) -> Quota:
     return Quota(settings.layer_entries, settings.layer_bytes)
 
 
-BACKENDS: dict[str, Callable[[CacheSettings], Store]] = {"memory": _memory, "sqlite": _sqlite}
+BACKENDS: dict[str, Callable[[CacheSettings], tuple[Store, Leases]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+}

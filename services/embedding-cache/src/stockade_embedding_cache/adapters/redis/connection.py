@@ -1,0 +1,110 @@
+"""Commands to Redis, one server or a cluster, from threads of our own.
+
+redis-py's sync client reads replies of megabytes several times faster than its asyncio one, and a caller that is
+cancelled leaves no half-read reply on a connection for the next one: the thread reads it to its end.
+"""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    ClusterError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+from redis.retry import Retry
+
+from stockade_embedding_cache.adapters.redis.breaker import Breaker
+
+AWAY: tuple[type[Exception], ...] = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    ReadOnlyError,
+    ClusterDownError,
+    ClusterError,
+    RedisClusterException,
+    TryAgainError,
+    OSError,
+)
+Command = Sequence[Any]
+
+
+class RedisConnection:
+    """A bounded pool of connections behind a breaker. Connects when first used, so that Redis may come later.
+
+    Args:
+        url: `redis://host:port/db`, `rediss://…` or `unix:///path`; for a cluster, of any of its nodes.
+        cluster: whether it is one.
+        timeout_s: the longest wait for one reply; then the breaker opens.
+        pool: most calls at once; more wait their turn.
+    """
+
+    def __init__(self, url: str, *, cluster: bool = False, timeout_s: float = 0.05, pool: int = 8) -> None:
+        self._url, self._cluster, self._timeout_s, self._pool = url, cluster, timeout_s, pool
+        self._threads = ThreadPoolExecutor(pool, thread_name_prefix="cache-redis")
+        self._connecting = threading.Lock()
+        self._client: Any = None
+        self.breaker = Breaker("redis", AWAY)
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """The commands' replies, in order, in one round trip to each node. Raises StoreUnavailable."""
+        if not commands:
+            return []
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_now, commands)
+
+    def run_now(self, commands: Sequence[Command]) -> list[Any]:
+        """`run` on the caller's own thread."""
+        return self.breaker.call(lambda: self._pipelined(commands))
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._threads.shutdown()
+        if self._client is not None:
+            self._client.close()
+
+    def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._connected().pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute()
+        return replies
+
+    def _connected(self) -> Any:
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> Any:
+        options: dict[str, Any] = {
+            "socket_timeout": self._timeout_s,
+            "socket_connect_timeout": self._timeout_s,
+            # redis-py's own retries make seconds of a timeout of milliseconds.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        if self._cluster:
+            return RedisCluster.from_url(self._url, max_connections=self._pool, **options)
+        pool = redis.BlockingConnectionPool.from_url(
+            self._url, max_connections=self._pool, timeout=self._timeout_s, **options
+        )
+        return redis.Redis(connection_pool=pool)
+
+
+def script(name: str) -> str:
+    """The Lua script of that name."""
+    return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text()

@@ -211,16 +211,19 @@ def test_a_lease_holder_that_dies_is_replaced_from_another_process(start: Any) -
 
 
 @pytest.mark.parametrize("strangers", [20_000, pytest.param(200_000, marks=pytest.mark.long)])
-def test_strangers_keys_are_neither_seen_nor_touched(start: Any, server: RedisServer, strangers: int) -> None:
+def test_strangers_keys_are_neither_seen_nor_touched(
+    start: Any, server: RedisServer, tmp_path: Path, strangers: int
+) -> None:
     with redis.Redis(unix_socket_path=str(server.socket)) as client:
         for at in range(0, strangers, 1000):
             client.mset({f"stranger:{i}": i for i in range(at, at + 1000)})
-        monitor = subprocess.Popen(
-            ["redis-cli", "-s", str(server.socket), "monitor"], stdout=subprocess.PIPE, text=True
-        )
+        monitored = tmp_path / "monitored"
+        with monitored.open("w") as file:
+            monitor = subprocess.Popen(["redis-cli", "-s", str(server.socket), "monitor"], stdout=file)
         served = start(prune_seconds=0.2)
         agent, ada = served.agent("a"), served.operator()
         put(agent, *range(50))
+        assert get(agent, 1, "absent") == [True, False]
         assert len(agent.ListKeys(pb.ListKeysRequest(page_size=1000)).entries) == 50
         assert agent.GetSize(pb.GetSizeRequest()).size.entries == 50
         assert ada.GetStats(pb.GetStatsRequest()).total.entries == 50
@@ -229,8 +232,8 @@ def test_strangers_keys_are_neither_seen_nor_touched(start: Any, server: RedisSe
         assert agent.ClearLayer(pb.ClearLayerRequest()).cleared_count == 0
         assert client.dbsize() == strangers + 2  # the layer's epoch, and the sizes of layers
     monitor.terminate()
-    said = monitor.communicate()[0]
-    commands = {line.split('"')[1].upper() for line in said.splitlines() if '"' in line}
+    monitor.wait()
+    commands = {line.split('"')[1].upper() for line in monitored.read_text().splitlines() if '"' in line}
     assert {"MGET", "EVAL", "INCR"} <= commands
     assert commands.isdisjoint({"KEYS", "FLUSHDB", "FLUSHALL", "CONFIG", "SCAN"})
 

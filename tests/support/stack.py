@@ -50,7 +50,7 @@ class Stack:
 
     def run(self, *command: str, **options: str) -> subprocess.CompletedProcess[str]:
         """`stockade run` of a shell command, as a test-generator."""
-        flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+        flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value) if word]
         return self.stockade("run", "--agent-type", "test-generator", *flags, "--", *command)
 
 

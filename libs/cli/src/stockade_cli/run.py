@@ -45,7 +45,7 @@ class Outcome:
     trace_id: str
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @sandbox_options
 @click.option("--upload", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
               help="Copy DIR's content to /workspace first.")  # fmt: skip

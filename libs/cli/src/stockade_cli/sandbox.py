@@ -67,7 +67,7 @@ def show(name: str, as_json: bool) -> None:
     print_json(found) if as_json else print_fields(_fields(found))
 
 
-@sandbox.command("exec", context_settings={"ignore_unknown_options": True})
+@sandbox.command("exec", context_settings={"allow_interspersed_args": False})
 @click.option("--env", multiple=True, metavar="K=V", help="A variable of the command's environment.")
 @click.option("--cwd", default="", metavar="DIR", help="Its working directory.")
 @click.option("--timeout", type=Duration(), metavar="D", help="End it after this long.")
@@ -75,6 +75,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 def execute(name: str, command: tuple[str, ...], env: tuple[str, ...], cwd: str, timeout: timedelta | None) -> None:
     """Run one more command in sandbox NAME, and end with its exit code."""
+    command = command[1:] if command[0] == "--" else command
     program = exec_service_pb2.Command(args=command, env=pairs(env), cwd=cwd, timeout=timeout)
     run_dir = current_settings().run_dir
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.settings import StackSettings
 from stockade_cli.stack.accounts import Accounts
+from stockade_cli.stack.launch import closed_ancestor
 
 # Sticky where several uids make sockets or journals: each can remove only its own. The set-group bit hands the
 # directory's group on to what is made in it.
@@ -55,16 +56,24 @@ def directories(settings: StackSettings) -> list[Directory]:
 
 
 def prepare(settings: StackSettings) -> None:
-    """Make them all. Raises CommandFailed when one cannot be made."""
+    """Make them all. Raises CommandFailed when one cannot be made, or could not be reached by the services."""
     try:
-        settings.run_dir.parent.mkdir(parents=True, exist_ok=True)
-        settings.state_dir.parent.mkdir(parents=True, exist_ok=True)
+        for place in (settings.run_dir, settings.state_dir):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _check_reach(place)
         for directory in directories(settings):
             directory.make()
     except OSError as error:
         raise CommandFailed(
             f"{error.filename} cannot be made: {error.strerror}; choose another place with --run-dir or --state-dir"
         ) from error
+
+
+def _check_reach(place: Path) -> None:
+    if closed := closed_ancestor([place]):
+        raise CommandFailed(
+            f"{place} is below {closed}, which the services may not enter; choose another --run-dir or --state-dir"
+        )
 
 
 _SOCKETS = ("operators/*/*.sock", "auditors/*/*.sock", "services/*.sock", "gate/*.sock")

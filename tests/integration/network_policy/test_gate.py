@@ -30,9 +30,10 @@ async def test_an_allowed_request_answers_and_its_outcome_is_joined(world: World
     assert outcome["metadata"]["upstream"] == world.plain.endpoint
 
 
-async def test_a_sandboxes_plain_requests_share_a_connection(world: World) -> None:
-    statuses = [(await world.door.get(f"http://ok.test:{world.plain.port}/")).status for _ in range(5)]
-    assert (statuses, world.plain.connections) == ([200] * 5, 1)
+async def test_a_sandboxes_plain_requests_share_connections(world: World) -> None:
+    for _ in range(8):
+        await world.door.get(f"http://ok.test:{world.plain.port}/")
+    assert world.plain.connections <= world.gate.settings.workers
 
 
 async def test_a_refused_request_says_by_which_rule_and_why(world: World) -> None:

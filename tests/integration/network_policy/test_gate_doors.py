@@ -158,8 +158,8 @@ async def test_a_tunnel_that_one_sandbox_gave_up_is_never_anothers(world: World)
         abandoned = await other.connect(f"six.test:{world.tls.port}")
         abandoned.close()
         assert await world.door.fetch(f"secure.test:{world.tls.port}", world.trust, "secure.test")
-    ended = {entry["domain"] for entry in world.gate.entries(action="OUTCOME") if entry["sandbox"] == "sb-one"}
-    assert ended == {"secure.test"}
+    await until(lambda: len(world.gate.entries(action="OUTCOME", sandbox="sb-one")) == 10)
+    assert {entry["domain"] for entry in world.gate.entries(action="OUTCOME", sandbox="sb-one")} == {"secure.test"}
 
 
 class Echo(grpc.GenericRpcHandler):

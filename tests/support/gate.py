@@ -87,7 +87,12 @@ class RunningGate:
         """A sandbox's door, and the way through it."""
         directory = self.run_dir / "sb" / sandbox
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = {"agent": f"agent-{sandbox}", "agent_type": "tester", "network_mode": NetworkMode.WHITELISTED, **fields}
+        wanted = {
+            "agent": f"agent-{sandbox}",
+            "agent_type": "tester",
+            "network_mode": NetworkMode.WHITELISTED,
+            **fields,
+        }
         sockets = {"egress_socket": f"{directory}/egress.sock", "api_socket": f"{directory}/api.sock"}
         door = await self.gate.doors.open(Door(sandbox=sandbox, **sockets, **wanted))
         return Proxy(Path(door.egress_socket))

@@ -11,6 +11,7 @@ from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.background import index_journals, prune_spans, sign_heads
 from stockade_audit.daemon.forwarding import Forwarder
+from stockade_audit.daemon.gate_spans import serve_gate_spans
 from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
@@ -75,6 +76,7 @@ async def wire(settings: AuditSettings) -> Wiring:
             lambda: sign_heads(keeper, journal),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             spans_in.store,
+            lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,
         ],
         drain,

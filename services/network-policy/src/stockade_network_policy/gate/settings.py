@@ -48,7 +48,7 @@ class GateSettings:
     resolvers: tuple[str, ...] = ()
     """DNS servers as `address:port`; none: those of /etc/resolv.conf."""
     otlp_socket: Path = Path()
-    """Where Envoy sends its spans by OTLP; none: `services/audit.sock` of run_dir."""
+    """Where Envoy sends its spans by OTLP; none: `gate/spans.sock` of run_dir."""
     workers: int = 0
     """Envoy's worker threads; 0: one a core."""
     requests_per_second: int = 100
@@ -93,7 +93,7 @@ class GateSettings:
     @property
     def otlp(self) -> Path:
         """Where Envoy sends its spans."""
-        return self.otlp_socket if self.otlp_socket.name else self.run_dir / "services" / "audit.sock"
+        return self.otlp_socket if self.otlp_socket.name else self.run_dir / "gate" / "spans.sock"
 
     @property
     def exception_endpoints(self) -> tuple[Endpoint, ...]:

@@ -122,6 +122,7 @@ class ServedSandboxes:
             # Several services share this host: no two may give the same uid.
             "uid_base": 1_900_000_000 + os.getpid() % 100_000 * 1000,
             "uid_count": 1000,
+            "warm": "",  # what is there shall be what a test made
             **self.settings,
         }
         environment = os.environ | {f"STOCKADE_SANDBOX_{name.upper()}": str(value) for name, value in told.items()}

@@ -4,6 +4,7 @@ Every part bears the sandbox's name, so that whatever is left of a half-made one
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from stockade_sandbox.supervision.mounts import AGENT_HOME
 log = get_logger(__name__)
 
 ATTACH_SECONDS = 30.0
+LOOK_SECONDS = 1.0
 SANDBOX_LABEL = "dev.stockade.sandbox"
 
 
@@ -65,6 +67,24 @@ class Assembly:
             raise _told(error, sandbox) from error
         return replace(sandbox, image_digest=status.image_digest, init_pid=status.init_pid, gated=gated)
 
+    def attached(self, name: str) -> bool:
+        """Whether its supervisor is on the line."""
+        try:
+            return self.supervision.health(name).attached
+        except KeyError:
+            return False
+
+    async def admit(self, sandbox: Sandbox) -> Sandbox:
+        """Give one that waited warm to its agent: its door, and doors inside where it has ways out.
+
+        Raises GateUnavailable, DomainNotInPolicy, StartFailed.
+        """
+        try:
+            gated, _ = await _all(self.open_door(sandbox), self._open_inside(sandbox))
+        except SupervisorAbsent as error:
+            raise StartFailed(sandbox.image, "its supervisor went away") from error
+        return replace(sandbox, gated=bool(gated))
+
     async def adopt(self, sandbox: Sandbox, status: ContainerStatus) -> None:
         """Take over one that runs since before this service started; its supervisor dials again by itself.
 
@@ -87,10 +107,12 @@ class Assembly:
         await threads.run(self._places.clear, name)
 
     async def open_door(self, sandbox: Sandbox) -> bool:
-        """Give it its door and tell whether the gate stands in front.
+        """Give it its door, if it has an agent, and tell whether the gate stands in front.
 
         Where no gate answers, an ISOLATED sandbox works all the same. Raises GateUnavailable, DomainNotInPolicy.
         """
+        if not sandbox.agent:
+            return False
         try:
             await self._gate.open(self._door(sandbox))
         except GateUnavailable as error:
@@ -135,23 +157,33 @@ class Assembly:
             )
         return bool(gated)
 
+    async def _open_inside(self, sandbox: Sandbox) -> None:
+        if sandbox.network_mode is NetworkMode.WHITELISTED:
+            await self.supervision.set_doors(sandbox.name, True)
+
     async def _listen(self, sandbox: Sandbox) -> None:
         doors = sandbox.network_mode is NetworkMode.WHITELISTED
         directory = self._places.sockets(sandbox.name)
         await self.supervision.open(sandbox.name, directory, doors=doors)
 
     async def _attach(self, sandbox: Sandbox, status: ContainerStatus) -> None:
+        """Wait for its supervisor as long as its init lives. Raises StartFailed."""
         self.supervision.expect(sandbox.name, status.init_pid)
-        try:
-            await self.supervision.attached(sandbox.name, ATTACH_SECONDS)
-        except SupervisorAbsent as error:
-            raise StartFailed(sandbox.image, await self._why_absent(sandbox.name)) from error
+        until = time.monotonic() + ATTACH_SECONDS
+        while True:
+            try:
+                return await self.supervision.attached(sandbox.name, LOOK_SECONDS)
+            except SupervisorAbsent as error:
+                if why := await self._why_absent(sandbox.name, time.monotonic() > until):
+                    raise StartFailed(sandbox.image, why) from error
 
-    async def _why_absent(self, name: str) -> str:
+    async def _why_absent(self, name: str, late: bool) -> str:
+        """Why its supervisor does not come; empty while it still may."""
         status = await self._engine.status(name)
+        if status and status.init_pid:
+            return f"its supervisor did not dial within {ATTACH_SECONDS:g} s" if late else ""
         said = [line.data.decode(errors="replace").strip() async for line in self._engine.logs(name, 1, False)]
-        ended = f"its init process ended with {status.exit_code}" if status and not status.init_pid else "it is silent"
-        return ": ".join([ended, *said])
+        return ": ".join([f"its init process ended with {status.exit_code if status else 'no trace'}", *said])
 
     async def _give_up(self, sandbox: Sandbox) -> None:
         try:

@@ -5,14 +5,14 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.assembly import Assembly
 from stockade_sandbox.domain import admission
-from stockade_sandbox.domain.admission import Rules
+from stockade_sandbox.domain.admission import Plan, Rules
 from stockade_sandbox.domain.errors import (
     EtagMismatch,
     NodeFull,
@@ -31,8 +31,10 @@ from stockade_sandbox.domain.sandbox import (
     Request,
     Sandbox,
     State,
+    Tier,
     new_name,
 )
+from stockade_sandbox.pool import Pool, Shape
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.supervision import Fate, Keeper
 from stockade_sandbox.uids import Uids
@@ -71,6 +73,7 @@ class Lifecycle:
         assemble: Callable[[Keeper], Assembly],
         engine: Engine,
         uids: Uids,
+        warm: Mapping[Shape, int],
         ended: Ended,
     ) -> None:
         self.node, self.rules, self.profiles, self.sandboxes = node, rules, profiles, sandboxes
@@ -78,6 +81,7 @@ class Lifecycle:
         self.assembly = assemble(self)
         self._ended = ended
         self._cores = sorted(os.sched_getaffinity(0))
+        self.pool = Pool(wanted=warm, sandboxes=sandboxes, assembly=self.assembly, uids=uids, draft=self._draft_member)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._requests: dict[tuple[str, str], asyncio.Lock] = {}
         self._making: set[asyncio.Task[Sandbox]] = set()
@@ -175,6 +179,9 @@ class Lifecycle:
 
     async def notice_death(self, name: str) -> None:
         """Its container died or is gone: unless we did that, it is lost."""
+        if self.sandboxes.get(name).state is State.WARM:
+            await self.pool.discard(name)
+            return
         if not self.sandboxes.get(name).living or self.changing(name):
             return
         fate = await self.fate(name)
@@ -217,11 +224,21 @@ class Lifecycle:
                 digest = _digest(request)
                 await self._registry.remember_request(owner, request.request_id, digest, sandbox.name, time.time())
             try:
-                built = await self.assembly.build(sandbox)
+                built = await self._made(sandbox)
             except BaseException as error:
                 await self._failed(sandbox, error)
                 raise
             return await self.sandboxes.put(replace(built, state=State.RUNNING, revision=1))
+
+    async def _made(self, sandbox: Sandbox) -> Sandbox:
+        """Built, or claimed from the pool; on failure nothing of it is left."""
+        if not sandbox.init_pid:
+            return await self.assembly.build(sandbox)
+        try:
+            return await self.assembly.admit(sandbox)
+        except BaseException:
+            await self.assembly.take_down(sandbox.name, "it could not be given to its agent")
+            raise
 
     async def _admitted(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         """The sandbox that `request` comes to, in state STARTING."""
@@ -232,14 +249,9 @@ class Lifecycle:
         living = self.sandboxes.living()
         admission.held_room(owner, self.node, living, self.rules)
         now = time.time()
-        return Sandbox(
-            name=new_name(),
-            uid=self._uids.take(),
+        return replace(
+            self._claimed(plan) or self._draft(plan.image, plan.tier, plan.limits),
             state=State.STARTING,
-            image=plan.image,
-            limits=plan.limits,
-            tier=plan.tier,
-            cpus=admission.pin(plan.limits.cpu, self._cores, living),
             agent=request.agent,
             agent_type=request.agent_type,
             owner=owner,
@@ -254,6 +266,27 @@ class Lifecycle:
             idle_timeout=plan.idle_timeout,
             trace_id=trace_id,
             warnings=plan.warnings,
+        )
+
+    def _claimed(self, plan: Plan) -> Sandbox | None:
+        """A warm one that is just what is wanted."""
+        if plan.network_mode is NetworkMode.HOST:
+            return None
+        return self.pool.claim(Shape(plan.image, plan.tier, plan.limits))
+
+    def _draft_member(self, shape: Shape) -> Sandbox:
+        return self._draft(shape.image, shape.tier, shape.limits)
+
+    def _draft(self, image: str, tier: Tier, limits: Limits) -> Sandbox:
+        """A new one that nothing exists of yet, with a name, a uid and cores of its own. Raises NodeFull."""
+        return Sandbox(
+            name=new_name(),
+            uid=self._uids.take(),
+            state=State.WARM,
+            image=image,
+            limits=limits,
+            tier=tier,
+            cpus=admission.pin(limits.cpu, self._cores, self.sandboxes.present()),
         )
 
     async def _made_before(self, request: Request, owner: str) -> Sandbox | None:

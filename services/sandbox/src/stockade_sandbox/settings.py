@@ -42,6 +42,8 @@ class Settings(ServiceSettings):
     """Idle timeout of a sandbox whose request names none."""
     keep_ended_seconds: float = 3600.0
     """How long an ended sandbox is still told of."""
+    warm: tuple[str, ...] = ("default:1", "std:1", "work:1")
+    """Started sandboxes of the default image that wait for a claim, as class:count."""
     sandboxes_per_owner: int = 100
     """Living sandboxes that one principal may have."""
     sandboxes_per_node: int = 500

@@ -77,8 +77,11 @@ class Upkeep:
     async def _bring_together(self, sandbox: Sandbox, status: ContainerStatus | None) -> None:
         if self._lifecycle.changing(sandbox.name):
             return
-        if sandbox.state in (State.STARTING, State.WARM):
-            # Half made by a service that died: its caller has got an error, or there was none yet.
+        if sandbox.state is State.WARM:
+            if not self._lifecycle.pool.owns(sandbox.name):  # a service's that died
+                await self._lifecycle.pool.discard(sandbox.name)
+        elif sandbox.state is State.STARTING:
+            # Half made by a service that died: its caller has got an error.
             await self._lifecycle.expire(sandbox.name, Reason.START_FAILED, "the service went away while it started")
         elif sandbox.state is State.ENDING:
             await self._lifecycle.expire(sandbox.name, sandbox.reason, sandbox.message)

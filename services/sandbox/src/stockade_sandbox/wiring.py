@@ -26,7 +26,6 @@ from stockade_sandbox.domain.profile import Catalogue, catalogue
 from stockade_sandbox.engines.docker import DockerEngine
 from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import files as file_handlers
-from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
@@ -35,6 +34,7 @@ from stockade_sandbox.handlers.sandboxes import SandboxHandler
 from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.places import Places
+from stockade_sandbox.pool import Shape, wanted
 from stockade_sandbox.records import Ends
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.settings import Settings
@@ -74,6 +74,7 @@ async def wire(settings: Settings) -> Wiring:
         assemble=lambda keeper: Assembly(engine, disks, gate, Supervision(keeper), places, settings.supervisor_dir),
         engine=engine,
         uids=Uids(settings.uid_base, settings.uid_count, taken, settings.node),
+        warm=_warm(settings, rules, profiles),
         ended=Ends(journal).record,
     )
     supervision = lifecycle.assembly.supervision
@@ -86,6 +87,11 @@ async def wire(settings: Settings) -> Wiring:
         observation=observation,
         keep_ended=settings.keep_ended_seconds,
     )
+
+    async def drain() -> None:
+        await lifecycle.pool.drain()
+        await supervision.shut_down()
+
     return Wiring(
         served=[
             Served(
@@ -119,8 +125,8 @@ async def wire(settings: Settings) -> Wiring:
         ],
         journal=journal,
         failures=FAILURES,
-        background=[upkeep.run_clock, upkeep.run_events, supervision.heartbeat],
-        on_drain=supervision.shut_down,
+        background=[upkeep.run_clock, upkeep.run_events, lifecycle.pool.run, supervision.heartbeat],
+        on_drain=drain,
     )
 
 
@@ -134,6 +140,13 @@ def _rules(settings: Settings) -> Rules:
         return settings.rules()
     except ValueError as error:
         refuse(str(error))
+
+
+def _warm(settings: Settings, rules: Rules, profiles: Catalogue) -> dict[Shape, int]:
+    try:
+        return wanted(settings.warm, settings.default_image, min(rules.tiers), profiles)
+    except ValueError as error:
+        refuse(f"STOCKADE_SANDBOX_WARM: {error}")
 
 
 def _profiles(settings: Settings) -> Catalogue:

@@ -1,6 +1,7 @@
 """Which sandboxes a caller may know of: an agent its own, everybody else all."""
 
 from stockade_rpckit.identity import Principal, PrincipalKind, current_principal
+
 from stockade_sandbox.domain.errors import SandboxNotFound
 from stockade_sandbox.domain.sandbox import Sandbox
 from stockade_sandbox.sandboxes import Sandboxes

@@ -3,6 +3,7 @@
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from stockade.sandbox.v1 import profile_service_pb2, sandbox_pb2, sandbox_service_pb2
+
 from stockade_sandbox.domain.profile import Profile
 from stockade_sandbox.domain.sandbox import Filter, Limits, NetworkMode, Request, Sandbox, State, Tier
 from stockade_sandbox.domain.usage import Usage

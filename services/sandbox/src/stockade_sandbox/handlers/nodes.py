@@ -7,9 +7,10 @@ from contextlib import aclosing, suppress
 from grpc.aio import ServicerContext as Context
 from stockade.sandbox.v1 import node_service_pb2 as pb
 from stockade.sandbox.v1.node_service_pb2_grpc import NodeServiceServicer
+
 from stockade_sandbox.domain.errors import EngineUnavailable, NodeNotFound
 from stockade_sandbox.domain.ports import Engine
-from stockade_sandbox.domain.sandbox import Filter, Limits, Reason, State
+from stockade_sandbox.domain.sandbox import Filter, Limits, Reason
 from stockade_sandbox.handlers import messages
 from stockade_sandbox.lifecycle import Lifecycle
 
@@ -59,17 +60,15 @@ class NodeHandler(NodeServiceServicer):
         await self._lifecycle.cordon(cordoned)
 
     async def _node(self) -> pb.Node:
-        present = self._lifecycle.sandboxes.present()
-        warm = sum(sandbox.state is State.WARM for sandbox in present)
-        limits = [sandbox.limits for sandbox in present]
+        limits = [sandbox.limits for sandbox in self._lifecycle.sandboxes.present()]
         return pb.Node(
             name=self._lifecycle.node,
             cordoned=await self._lifecycle.cordoned(),
             engine=await self._engine_version(),
             tiers=[f"TIER_{tier.name}" for tier in sorted(self._lifecycle.rules.tiers)],
-            sandboxes=len(present) - warm,
+            sandboxes=len(self._lifecycle.sandboxes.living()),
             sandbox_limit=self._lifecycle.rules.sandboxes_per_node,
-            warm_sandboxes=warm,
+            warm_sandboxes=self._lifecycle.pool.ready(),
             promised=messages.limits_message(
                 Limits(
                     cpu=sum(each.cpu for each in limits),

@@ -3,6 +3,7 @@
 from grpc.aio import ServicerContext as Context
 from stockade.sandbox.v1 import profile_service_pb2 as pb
 from stockade.sandbox.v1.profile_service_pb2_grpc import ProfileServiceServicer
+
 from stockade_sandbox.domain.profile import DEFAULT, Catalogue, Profile
 from stockade_sandbox.handlers.messages import profile_message
 from stockade_sandbox.handlers.paging import page

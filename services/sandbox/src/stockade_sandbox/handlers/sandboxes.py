@@ -16,6 +16,7 @@ from stockade_audit import Action
 from stockade_rpckit.errors import Failure
 from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
+
 from stockade_sandbox.domain.errors import FieldNotMutable, SandboxError
 from stockade_sandbox.domain.sandbox import Filter, NetworkMode, Sandbox
 from stockade_sandbox.handlers import messages

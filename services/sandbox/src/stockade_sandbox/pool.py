@@ -1,0 +1,142 @@
+"""Started sandboxes that nobody has used yet, so that a claim makes no call to the engine.
+
+A member is whole but for an agent and a door. Once claimed it is that agent's until it ends; it never comes back.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from stockade_rpckit.logs import get_logger
+
+from stockade_sandbox.assembly import Assembly
+from stockade_sandbox.domain.errors import SandboxError
+from stockade_sandbox.domain.profile import Catalogue
+from stockade_sandbox.domain.sandbox import Limits, Sandbox, Tier
+from stockade_sandbox.sandboxes import Sandboxes
+from stockade_sandbox.uids import Uids
+
+log = get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+QUIET_SECONDS = 0.2
+"""Nothing is made while claims come in: the host's cores are theirs."""
+FAILED_SECONDS = 5.0
+"""How long to wait after a member could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What members have in common, and a claim must want exactly."""
+
+    image: str
+    tier: Tier
+    limits: Limits
+
+
+class Pool:
+    """Keeps as many members of each shape as it was told. Its methods belong to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        wanted: Mapping[Shape, int],
+        sandboxes: Sandboxes,
+        assembly: Assembly,
+        uids: Uids,
+        draft: Callable[[Shape], Sandbox],
+    ) -> None:
+        """`draft` makes the value of a new member, with a name, a uid and cores, in state WARM."""
+        self._wanted, self._sandboxes, self._assembly, self._uids = wanted, sandboxes, assembly, uids
+        self._draft = draft
+        self._ready: dict[Shape, list[str]] = {shape: [] for shape in wanted}
+        self._making: set[str] = set()
+        self._claimed_at = 0.0
+        self._woken = asyncio.Event()
+
+    def claim(self, shape: Shape) -> Sandbox | None:
+        """A member of that shape, now the caller's; None when there is none that lives."""
+        self._claimed_at = time.monotonic()
+        self._woken.set()
+        ready = self._ready.get(shape, [])
+        while ready:
+            name = ready.pop(0)
+            if self._assembly.attached(name):
+                return self._sandboxes.get(name)
+        return None
+
+    def ready(self) -> int:
+        """How many can be claimed."""
+        return sum(map(len, self._ready.values()))
+
+    def owns(self, name: str) -> bool:
+        """Whether a WARM sandbox is this process's own, ready or being made."""
+        return name in self._making or any(name in ready for ready in self._ready.values())
+
+    async def run(self) -> None:
+        """Make what is missing, one at a time, for ever."""
+        while True:
+            shape = self._missing()
+            if shape is None or time.monotonic() - self._claimed_at < QUIET_SECONDS:
+                await self._wait(LOOK_SECONDS if shape is None else QUIET_SECONDS)
+            elif not await self._make(shape):
+                await asyncio.sleep(FAILED_SECONDS)
+
+    async def discard(self, name: str) -> None:
+        """Remove a member that nobody claimed. Raises EngineUnavailable; call it again then."""
+        for ready in self._ready.values():
+            if name in ready:
+                ready.remove(name)
+        await self._assembly.take_down(name, "nobody claimed it")
+        self._uids.give_back(self._sandboxes.get(name).uid)
+        await self._sandboxes.forget(name)
+
+    async def drain(self) -> None:
+        """Remove all members: the service stops, and the next one makes its own."""
+        names = [name for ready in self._ready.values() for name in ready]
+        await asyncio.gather(*map(self.discard, names), return_exceptions=True)
+
+    def _missing(self) -> Shape | None:
+        lacking = (shape for shape, count in self._wanted.items() if len(self._ready[shape]) < count)
+        return next(lacking, None)
+
+    async def _make(self, shape: Shape) -> bool:
+        """One more member; False when that failed."""
+        member = self._draft(shape)
+        self._making.add(member.name)
+        try:
+            await self._sandboxes.put(member)
+            await self._sandboxes.put(await self._assembly.build(member))
+            self._ready[shape].append(member.name)
+        except SandboxError as error:
+            log.warning("a warm sandbox could not be made", extra={"image": shape.image, "error": str(error)})
+            self._uids.give_back(member.uid)
+            await self._sandboxes.forget(member.name)
+            return False
+        finally:
+            self._making.discard(member.name)
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        self._woken.clear()
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def wanted(told: Iterable[str], image: str, tier: Tier, profiles: Catalogue) -> dict[Shape, int]:
+    """Shapes and how many of each, from settings of the form class:count. Raises ValueError.
+
+    Profiles of one class have the same figures, so the first of a class stands for it.
+    """
+    limits = {profile.sandbox_class: profile.limits for profile in profiles.all()}
+    counts: Counter[Shape] = Counter()
+    for text in told:
+        name, _, count = text.partition(":")
+        if name not in limits or not count.isdigit():
+            raise ValueError(f"want class:count, with a class of {', '.join(sorted(limits))}, not {text!r}")
+        counts[Shape(image, tier, limits[name])] += int(count)
+    return dict(counts)

@@ -85,10 +85,9 @@ def down() -> None:
     Sandboxes are deleted, the processes end, and sockets, mounts, firewall rules and an engine that `stockade up` had
     started are taken away. The state directory (policies, cache, audit record, logs) stays.
     """
-    from stockade_cli.stack import teardown
+    from stockade_cli.stack.teardown import take_down
 
-    settings = current_settings()
-    for line in teardown.down(settings):
+    for line in take_down(current_settings()):
         say(f"stockade: {line}")
 
 

@@ -22,7 +22,7 @@ SANDBOX_LABEL = "dev.stockade.sandbox"
 """Stands on each container that the sandbox service makes."""
 
 
-def down(settings: StackSettings) -> Iterator[str]:
+def take_down(settings: StackSettings) -> Iterator[str]:
     """Stop the stack of `settings` and take away what it left; yields a line for each thing done."""
     record = StackRecord.read(settings.run_dir)
     holder = Lock(settings.run_dir).holder()

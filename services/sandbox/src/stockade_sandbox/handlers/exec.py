@@ -149,7 +149,7 @@ def out_of_order(expected: str) -> Failure:
     return Failure(
         grpc.StatusCode.INVALID_ARGUMENT,
         "STREAM_OUT_OF_ORDER",
-        f"the stream's first message must be `{expected}`, and no later one",
+        f"the stream's messages came in the wrong order: `{expected}` was expected",
         metadata={"expected": expected},
     )
 
@@ -159,7 +159,7 @@ async def _pass_on(execution: Execution, requests: AsyncIterator[Any]) -> None:
     async for request in requests:
         if not request.HasField("input"):
             execution.stop(Stop.CANCELLED)
-            raise out_of_order("start")
+            raise out_of_order("input")
         given = request.input
         match given.WhichOneof("input"):
             case "stdin":

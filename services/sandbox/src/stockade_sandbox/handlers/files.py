@@ -52,7 +52,7 @@ class FileHandler(FileServiceServicer):
         operation = await self._begin(
             start, context, "write", mode=start.mode, append=start.append, parents=start.parents
         )
-        return pb.WriteFileResponse(info=_info(await _upload(operation, requests)))
+        return pb.WriteFileResponse(info=_info(await _upload(operation, requests, finish=True)))
 
     async def StatFile(self, request: pb.StatFileRequest, context: Context) -> pb.StatFileResponse:
         """Says what a path names."""
@@ -141,16 +141,26 @@ class FileHandler(FileServiceServicer):
         return operation
 
 
-async def _upload(operation: Operation, requests: AsyncIterator[Any]) -> Mapping[str, Any]:
-    """Passes a stream of bytes on to an operation; what it says at its end, which may come before the stream's."""
+async def _upload(operation: Operation, requests: AsyncIterator[Any], finish: bool = False) -> Mapping[str, Any]:
+    """Passes a stream of bytes on to an operation; what it says at its end, which may come before the stream's.
+
+    With `finish`, only that message ends the operation's input; a stream that ends without it cancels it.
+    """
 
     async def pass_on() -> None:
         async for request in requests:
-            if not request.HasField("data"):
-                operation.cancel()
-                raise out_of_order("start")
-            await operation.write(request.data)
-        operation.close_input()
+            match request.WhichOneof("content"):
+                case "data":
+                    await operation.write(request.data)
+                case "finish":
+                    return operation.close_input()
+                case _:
+                    operation.cancel()
+                    raise out_of_order("data")
+        if not finish:
+            return operation.close_input()
+        operation.cancel()
+        raise out_of_order("finish")
 
     passing = asyncio.create_task(pass_on())
     try:

@@ -75,12 +75,14 @@ class WriteFileStart(_message.Message):
     def __init__(self, sandbox: _Optional[str] = ..., path: _Optional[str] = ..., mode: _Optional[int] = ..., append: _Optional[bool] = ..., parents: _Optional[bool] = ...) -> None: ...
 
 class WriteFileRequest(_message.Message):
-    __slots__ = ("start", "data")
+    __slots__ = ("start", "data", "finish")
     START_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
     start: WriteFileStart
     data: bytes
-    def __init__(self, start: _Optional[_Union[WriteFileStart, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    finish: bool
+    def __init__(self, start: _Optional[_Union[WriteFileStart, _Mapping]] = ..., data: _Optional[bytes] = ..., finish: _Optional[bool] = ...) -> None: ...
 
 class WriteFileResponse(_message.Message):
     __slots__ = ("info",)

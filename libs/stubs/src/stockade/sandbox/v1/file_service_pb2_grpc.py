@@ -104,8 +104,9 @@ class FileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteFile(self, request_iterator, context):
-        """Writes a file. The first message must be `start`, the others bytes. Atomic: the bytes go to a temporary file beside
-        it, which takes the name once all have come; a call that breaks leaves the old file. With `append` not atomic.
+        """Writes a file. The first message must be `start`, the last `finish`, those between bytes. Atomic: the bytes go to a
+        file without a name, which gets it at `finish`; a call that breaks before leaves the old file. With `append` not
+        atomic.
         Reasons: as for ReadFile, and DISK_FULL, STREAM_OUT_OF_ORDER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -188,7 +188,7 @@ async def _step(store: LimitStore, agent: str, limits: Limits, step: int) -> obj
     if kind == "redeem":
         return await store.redeem(agent, limits, lease=earlier, ticket=dice.randrange(4))
     if kind == "reclaim":
-        return await store.reclaim(agent, limits, earlier)
+        return await store.reclaim(agent, limits, earlier, spend=dice.random() < 0.5)
     if kind == "bytes":
         return await store.add_bytes(agent, limits, dice.randrange(100))
     if kind == "close":

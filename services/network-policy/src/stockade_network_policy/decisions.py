@@ -31,6 +31,11 @@ class Outcome:
     details: str  # Envoy's response code details, or what the agent reported
     known: bool = True  # False: nobody said in time (`outcome_unknown`)
 
+    @classmethod
+    def unknown(cls) -> Outcome:
+        """What is known where nobody said in time."""
+        return cls(status=0, bytes_sent=0, bytes_received=0, duration_s=0.0, details="", known=False)
+
 
 @dataclass(slots=True, kw_only=True)
 class Judged:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from stockade_audit import Action, Entry, Journal, RecordUnavailable, new_entry_id
+from stockade_audit.entry import PENDING
 from stockade_rpckit.identity import Principal
 from stockade_rpckit.logs import get_logger
 
@@ -87,8 +88,9 @@ class Judgement:
             duration_s=duration_s,
             details="; ".join(f"{key}={value}" for key, value in (details or {}).items()),
         )
-        await self._close(judged, outcome, Action.OUTCOME, details)
-        if details and details.get("refused"):
+        refused = bool(details and details.get("refused"))
+        await self._close(judged, outcome, Action.BLOCKED if refused else Action.OUTCOME, details)
+        if refused:
             self.decisions.add_refusal(judged)
         return True
 
@@ -114,9 +116,8 @@ class Judgement:
         while True:
             await asyncio.sleep(min(_SWEEP_S, self._outcome_wait_s / 4))
             for judged in self.decisions.abandoned(self._outcome_wait_s):
-                unknown = Outcome(status=0, bytes_sent=0, bytes_received=0, duration_s=0.0, details="", known=False)
                 try:
-                    await self._close(judged, unknown, Action.OUTCOME_UNKNOWN, None)
+                    await self._close(judged, Outcome.unknown(), Action.OUTCOME_UNKNOWN, None)
                 except RecordUnavailable as error:
                     log.warning("an abandoned decision stays open", extra={"error": str(error)})
                     break
@@ -221,6 +222,7 @@ def _entry(judged: Judged, policy: Policy, asker: Principal | None) -> Entry:
         reason=decision.reason,
         rule=decision.rule,
         policy_version=decision.policy_version,
+        status=PENDING if decision.verdict is Verdict.ALLOW else "",
         trace_id=trace_id,
         span_id=span_id,
         **optional,
@@ -253,12 +255,19 @@ def _closing_entry(judged: Judged, outcome: Outcome, action: Action, details: Ma
         agent_type=request.agent_type,
         sandbox=request.sandbox,
         domain=decision.canonical_host,
-        reason="" if outcome.known else "NOT_REPORTED",
-        status=outcome.status,
-        bytes_sent=outcome.bytes_sent,
-        bytes_received=outcome.bytes_received,
-        duration_us=round(outcome.duration_s * 1e6),
         trace_id=trace_id,
         span_id=span_id,
         metadata=dict(details or {}),
+        **closing_entry_fields(outcome),
     )
+
+
+def closing_entry_fields(outcome: Outcome) -> dict[str, Any]:
+    """What an outcome says in the record."""
+    return {
+        "reason": "" if outcome.known else "NOT_REPORTED",
+        "status": outcome.status,
+        "bytes_sent": outcome.bytes_sent,
+        "bytes_received": outcome.bytes_received,
+        "duration_us": round(outcome.duration_s * 1e6),
+    }

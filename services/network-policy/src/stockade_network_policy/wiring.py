@@ -7,6 +7,7 @@ from dataclasses import replace
 from stockade.networkpolicy.v1 import (
     decision_service_pb2_grpc,
     gate_service_pb2_grpc,
+    lease_service_pb2_grpc,
     limit_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
@@ -27,11 +28,14 @@ from stockade_network_policy.gate.settings import PREFIX, GateSettings
 from stockade_network_policy.handlers import gate as gate_handlers
 from stockade_network_policy.handlers.decisions import DecisionHandler
 from stockade_network_policy.handlers.failures import FAILURES
+from stockade_network_policy.handlers.leases import LeaseHandler
 from stockade_network_policy.handlers.limits import LimitHandler
 from stockade_network_policy.handlers.questions import PolicyHandler
 from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.leases import Leases
 from stockade_network_policy.policy_file import PolicyFile, PolicyFileCorrupt
 from stockade_network_policy.settings import PolicySettings
+from stockade_network_policy.snapshots import Signer, Snapshots
 
 PACKAGE = "stockade.networkpolicy.v1"
 
@@ -46,6 +50,9 @@ async def wire(settings: PolicySettings) -> Wiring:
     await catalogue.refresh()
     limits = open_limits(settings)
     judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
+    leases = Leases(catalogue, limits, journal, settings.lease_seconds)
+    signer = Signer(settings.state_dir / "policy" / "snapshot.key")
+    snapshots = Snapshots(catalogue, signer, settings.snapshot_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
 
     async def on_drain() -> None:
@@ -53,26 +60,38 @@ async def wire(settings: PolicySettings) -> Wiring:
         store.close()
 
     return Wiring(
-        served=serve(catalogue, limits, judgement, gate),
+        served=serve(catalogue, limits, judgement, gate, leases, snapshots),
         journal=journal,
         failures={**FAILURES, **gate_handlers.FAILURES},
-        background=[catalogue.follow, judgement.close_abandoned, gate.run],
+        background=[catalogue.follow, judgement.close_abandoned, leases.close_expired, gate.run],
         on_drain=on_drain,
     )
 
 
-def serve(catalogue: Catalogue, limits: LimitStore, judgement: Judgement, gate: Gate) -> list[Served]:
+def serve(
+    catalogue: Catalogue,
+    limits: LimitStore,
+    judgement: Judgement,
+    gate: Gate,
+    leases: Leases,
+    snapshots: Snapshots,
+) -> list[Served]:
     """The contract's services."""
     return [
         Served(
             f"{PACKAGE}.PolicyService",
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            PolicyHandler(catalogue, judgement.decisions),
+            PolicyHandler(catalogue, judgement.decisions, snapshots),
         ),
         Served(
             f"{PACKAGE}.DecisionService",
             decision_service_pb2_grpc.add_DecisionServiceServicer_to_server,
             DecisionHandler(judgement, lambda sandbox: _narrowing(gate, sandbox)),
+        ),
+        Served(
+            f"{PACKAGE}.LeaseService",
+            lease_service_pb2_grpc.add_LeaseServiceServicer_to_server,
+            LeaseHandler(leases, snapshots),
         ),
         Served(
             f"{PACKAGE}.LimitService",

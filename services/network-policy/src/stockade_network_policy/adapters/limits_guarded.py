@@ -59,9 +59,9 @@ class GuardedLimits:
             lambda local: local.redeem(agent, self._shared(limits), lease=lease, ticket=ticket, tunnel=tunnel),
         )
 
-    async def reclaim(self, agent: str, limits: Limits, lease: str) -> int:
+    async def reclaim(self, agent: str, limits: Limits, lease: str, *, spend: bool = False) -> int:
         """See `LimitStore`."""
-        return await self._asked(lambda: self._engine.reclaim(agent, limits, lease))
+        return await self._asked(lambda: self._engine.reclaim(agent, limits, lease, spend=spend))
 
     async def close_tunnel(self, agent: str, tunnel: str) -> None:
         """See `LimitStore`."""

@@ -42,9 +42,9 @@ class MemoryLimits:
         counters = self._counters(agent, limits)
         return counting.redeem(counters, limits, self._now(), lease=lease, ticket=ticket, tunnel=tunnel)
 
-    async def reclaim(self, agent: str, limits: Limits, lease: str) -> int:
+    async def reclaim(self, agent: str, limits: Limits, lease: str, *, spend: bool = False) -> int:
         """See `LimitStore`."""
-        return counting.reclaim(self._counters(agent, limits), limits, self._now(), lease)
+        return counting.reclaim(self._counters(agent, limits), limits, self._now(), lease, spend=spend)
 
     async def close_tunnel(self, agent: str, tunnel: str) -> None:
         """See `LimitStore`."""

@@ -59,9 +59,9 @@ class RedisLimits:
         rule, retry = await self._run("redeem", agent, limits, lease, ticket, tunnel)
         return Refusal(rule, int(retry)) if rule else None
 
-    async def reclaim(self, agent: str, limits: Limits, lease: str) -> int:
+    async def reclaim(self, agent: str, limits: Limits, lease: str, *, spend: bool = False) -> int:
         """See `LimitStore`."""
-        (returned,) = await self._run("reclaim", agent, limits, lease)
+        (returned,) = await self._run("reclaim", agent, limits, lease, int(spend))
         return int(returned)
 
     async def close_tunnel(self, agent: str, tunnel: str) -> None:

@@ -73,3 +73,27 @@ class RequestIdReused(PolicyError):
 
 class LimitsUnavailable(Exception):
     """The engine that counts limits does not answer."""
+
+
+class LeaseUnavailable(Exception):
+    """Nothing can be lent now."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class LeaseNotFound(Exception):
+    """No such lease of this caller."""
+
+    def __init__(self, lease_id: str) -> None:
+        super().__init__(f"no lease {lease_id} of yours; take another")
+        self.lease_id = lease_id
+
+
+class LeaseExpired(Exception):
+    """The lease has ended, and what it had open is closed."""
+
+    def __init__(self, lease_id: str) -> None:
+        super().__init__(f"lease {lease_id} has ended; take another")
+        self.lease_id = lease_id

@@ -210,13 +210,19 @@ def redeem(
     return None
 
 
-def reclaim(counters: Counters, limits: Limits, now_us: int, lease: str) -> int:
-    """Ends a lease and gives its unused tokens back; returns how many, 0 where it had ended already."""
+def reclaim(counters: Counters, limits: Limits, now_us: int, lease: str, *, spend: bool = False) -> int:
+    """Ends a lease and returns how many tokens it had unused, 0 where it had ended already.
+
+    They go back to the limits; or they count as spent, since a holder that died may have used them all.
+    """
     counters.advance(limits, now_us)
     if lease not in counters.leases:
         return 0
     unused = counters._drop(lease)
-    counters.held -= unused
+    if spend:
+        counters._use(unused, now_us)
+    else:
+        counters.held -= unused
     return unused
 
 

@@ -83,8 +83,8 @@ class LimitStore(Protocol):
         """Uses one ticket of a lease, once; the rule of a refused ticket is `lease`."""
         ...
 
-    async def reclaim(self, agent: str, limits: Limits, lease: str) -> int:
-        """Ends a lease and gives back what it had unused."""
+    async def reclaim(self, agent: str, limits: Limits, lease: str, *, spend: bool = False) -> int:
+        """Ends a lease, gives back what it had unused or counts it as spent, and says how many tokens that was."""
         ...
 
     async def close_tunnel(self, agent: str, tunnel: str) -> None:

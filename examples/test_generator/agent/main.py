@@ -17,8 +17,9 @@ os.environ["PYTHONPATH"] = str(HERE / "site")  # for the pytest that it starts
 import outside  # noqa: E402
 from duplicates import near_duplicates  # noqa: E402
 from embedding import Embedded, embed  # noqa: E402
-from functions import Function, read_functions  # noqa: E402
+from functions import read_functions  # noqa: E402
 from observation import observe  # noqa: E402
+from stockade_agent.source import Function  # noqa: E402
 from test_file import run_tests, unnoticed, write_tests  # noqa: E402
 
 

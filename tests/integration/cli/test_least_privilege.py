@@ -49,6 +49,14 @@ def test_it_reads_the_clone_at_its_own_path_and_nothing_beside(clone: Path, tmp_
     assert (done.stdout, done.stderr) == ("codesrc\nclone\n", "")
 
 
+def test_the_place_it_was_built_in_is_as_before(clone: Path, tmp_path: Path) -> None:
+    """The stack builds it in the directory of the sandboxes' sockets, which the gate needs."""
+    (tmp_path / "stage" / "sb-one").mkdir(parents=True)
+    for parent in (tmp_path / "stage", tmp_path):
+        parent.chmod(0o755)
+    assert run(clone, tmp_path / "stage", f"ls {tmp_path}/stage").stdout == "sb-one\n"
+
+
 def test_the_host_sees_no_mount_of_it(clone: Path, tmp_path: Path) -> None:
     before = Path("/proc/self/mounts").read_text()
     assert run(clone, tmp_path / "stage", "true").returncode == 0

@@ -22,7 +22,7 @@ while [ "$count" -gt 0 ]; do
   mount --bind "$1" "$stage${1#"$closed"}"
   shift; count=$((count - 1))
 done
-mount --rbind "$stage" "$closed"
+mount --move "$stage" "$closed"
 while read -r device point _; do
   case $device in /dev/loop*) umount --lazy "$point" ;; esac
 done < /proc/self/mounts

@@ -190,6 +190,8 @@ class AsyncSandbox:
             with typed_errors():
                 async for response in call:
                     answered.set()
+                    if response.HasField("ended"):
+                        await call.code()  # it is over: closing the iterator now cancels nothing
                     yield response
         finally:
             call.cancel()

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stockade_agent.client import AsyncStockade as AsyncStockade
     from stockade_agent.client import Stockade as Stockade
+    from stockade_agent.decider import LocalDecider as LocalDecider
+    from stockade_agent.decider import LocalDecision as LocalDecision
     from stockade_agent.errors import DeadlineExceeded as DeadlineExceeded
     from stockade_agent.errors import Exhausted as Exhausted
     from stockade_agent.errors import InvalidRequest as InvalidRequest
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "client": ("AsyncStockade", "Stockade"),
+    "decider": ("LocalDecider", "LocalDecision"),
     "errors": (
         "DeadlineExceeded",
         "Exhausted",

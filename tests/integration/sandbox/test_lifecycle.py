@@ -1,6 +1,9 @@
 """What callers of the sandbox service get, on a real engine."""
 
 import errno
+import os
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +13,8 @@ from typing import Any
 import pytest
 from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2
 
-from support.engine import AGENT_IMAGE
-from support.sandbox_service import Caller, ServedSandboxes, eventually, mounts_below, refused
+from support.engine import AGENT_IMAGE, EngineInUse
+from support.sandbox_service import Caller, ServedSandboxes, eventually, mounts_below, refused, served_sandboxes
 
 pytestmark = pytest.mark.docker
 
@@ -354,3 +357,47 @@ def test_a_local_run_is_recorded(ada: Caller, served: ServedSandboxes) -> None:
     agent = served.agent("agent-2", "sb-abcdefghijkl")
     call = lambda: agent.sandboxes.ReportLocalRun(Request.ReportLocalRunRequest(**report))  # noqa: E731
     assert refused(call)["reason"] == "CALLER_NOT_ALLOWED"
+
+
+def test_the_hosts_network_is_had_where_it_is_permitted_and_said_to_be_ungated(engine: EngineInUse) -> None:
+    with served_sandboxes(engine, allow_host_network="true") as served:
+        ada = served.operator()
+        sandbox = ada.create(network_mode="NETWORK_MODE_HOST")
+        assert (sandbox.network_mode, sandbox.gated) == (sandbox_pb2.NETWORK_MODE_HOST, False)
+        assert any("no gate" in warning for warning in sandbox.warnings)
+        names = {name for _, name in socket.if_nameindex()}
+        assert (
+            set(ada.python(sandbox.name, "import socket; [print(n) for _, n in socket.if_nameindex()]").split())
+            == names
+        )
+        update = Request.UpdateSandboxRequest(
+            name=sandbox.name, update_mask={"paths": ["network_mode"]}, network_mode="NETWORK_MODE_ISOLATED"
+        )
+        assert refused(lambda: ada.sandboxes.UpdateSandbox(update))["reason"] == "INVALID_REQUEST"
+
+
+def test_a_change_that_the_engine_refuses_is_told_in_its_words(ada: Caller) -> None:
+    name = ada.create().name
+    ada.run(name, "sh", "-c", "head -c 100M /dev/zero > /dev/shm/x; head -c 100M /dev/zero > /tmp/x")
+    update = Request.UpdateSandboxRequest(
+        name=name, update_mask={"paths": ["limits"]}, limits={"memory_bytes": 33 * MIB}
+    )
+    found = refused(lambda: ada.sandboxes.UpdateSandbox(update))
+    assert (found["code"], found["reason"]) == ("FAILED_PRECONDITION", "ENGINE_REFUSED")
+    assert ada.get(name).limits.memory_bytes == 512 * MIB
+    ada.delete(name)
+
+
+def test_an_empty_image_works_all_the_same(engine: EngineInUse) -> None:
+    nothing = subprocess.run(["tar", "-c", "-T", "/dev/null"], capture_output=True, check=True).stdout
+    image = f"stockade/empty-{os.getpid()}"
+    subprocess.run(["docker", "--host", engine.address, "import", "-", image], input=nothing, check=True)
+    try:
+        with served_sandboxes(engine) as served:
+            ada = served.operator()
+            name = ada.create(image=image).name
+            found = refused(lambda: ada.run(name, "/bin/true"))
+            assert (found["reason"], found["metadata"]["errno"]) == ("PROGRAM_NOT_STARTED", "ENOENT")
+            ada.delete(name)
+    finally:
+        engine.docker("rmi", image)

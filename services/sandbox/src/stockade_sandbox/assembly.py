@@ -14,7 +14,7 @@ from stockade_rpckit import threads
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.tracing import tracer
 
-from stockade_sandbox.domain.errors import GateUnavailable, SandboxError, StartFailed
+from stockade_sandbox.domain.errors import EngineRefused, GateUnavailable, SandboxError, StartFailed
 from stockade_sandbox.domain.ports import Container, ContainerStatus, Disks, Door, Engine, Gate, Mount
 from stockade_sandbox.domain.sandbox import NetworkMode, Sandbox
 from stockade_sandbox.places import Places
@@ -225,12 +225,16 @@ class Assembly:
 
 
 def _identity(sandbox: Sandbox) -> dict[str, str]:
-    return identity_files(sandbox.uid, sandbox.uid, sandbox.name)
+    """Its files in /etc; on the host's network, names are the host's resolver's, as the engine hands them on."""
+    files = identity_files(sandbox.uid, sandbox.uid, sandbox.name)
+    if sandbox.network_mode is NetworkMode.HOST:
+        del files["/etc/resolv.conf"], files["/etc/hosts"]
+    return files
 
 
 def _told(error: BaseException, sandbox: Sandbox) -> BaseException:
     """The failure to tell of: the host's own, and the engine's, name the image."""
-    if isinstance(error, StartFailed) and not error.image:
+    if isinstance(error, EngineRefused):
         return StartFailed(sandbox.image, error.detail)
     if isinstance(error, OSError):
         return StartFailed(sandbox.image, str(error))

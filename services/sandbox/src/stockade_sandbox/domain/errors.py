@@ -105,6 +105,14 @@ class EngineUnavailable(SandboxError):
         self.address = address
 
 
+class EngineRefused(SandboxError):
+    """The engine answered and did not do it. `detail` is its own word."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the engine refused: {detail}")
+        self.detail = detail
+
+
 class StartFailed(SandboxError):
     """The engine made the sandbox and it did not come up."""
 

@@ -94,11 +94,11 @@ class Engine(Protocol):
         ...
 
     async def create(self, container: Container) -> None:
-        """Make it, not started. Raises ImageMissing, StartFailed."""
+        """Make it, not started. Raises ImageMissing, EngineRefused."""
         ...
 
     async def start(self, name: str) -> ContainerStatus:
-        """Start it and tell how it runs. Raises StartFailed."""
+        """Start it and tell how it runs. Raises EngineRefused."""
         ...
 
     async def status(self, name: str) -> ContainerStatus | None:
@@ -110,15 +110,15 @@ class Engine(Protocol):
         ...
 
     async def pause(self, name: str) -> None:
-        """Freeze it. Raises StartFailed when it does not run."""
+        """Freeze it; a frozen one is no error. Raises EngineRefused."""
         ...
 
     async def resume(self, name: str) -> None:
-        """Let it run on. Raises StartFailed when it is not paused."""
+        """Let it run on; a running one is no error. Raises EngineRefused."""
         ...
 
     async def update(self, name: str, limits: Limits) -> None:
-        """Change cpu share, memory and pids of one that runs."""
+        """Change cpu share, memory and pids of one that runs. Raises EngineRefused."""
         ...
 
     async def remove(self, name: str) -> None:

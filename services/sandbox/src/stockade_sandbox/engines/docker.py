@@ -18,7 +18,7 @@ import urllib3
 from stockade_rpckit import threads
 from stockade_rpckit.logs import get_logger
 
-from stockade_sandbox.domain.errors import EngineUnavailable, ImageMissing, StartFailed
+from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
 from stockade_sandbox.domain.ports import Change, Container, ContainerState, ContainerStatus, EngineEvent, LogLine
 from stockade_sandbox.domain.sandbox import Limits
 from stockade_sandbox.engines import hardening
@@ -146,7 +146,7 @@ class DockerEngine:
             self._local.client = None
             raise EngineUnavailable(self._address, _short(error)) from error
         except docker.errors.APIError as error:
-            raise StartFailed("", error.explanation or str(error)) from error
+            raise EngineRefused(error.explanation or str(error)) from error
         except docker.errors.DockerException as error:  # docker-py's own word for no answer to the first call
             raise EngineUnavailable(self._address, _short(error)) from error
 
@@ -170,7 +170,7 @@ class DockerEngine:
                     yield EngineEvent(Change.CONNECTED)
                     for event in stream:
                         yield EngineEvent(_CHANGES[event["Action"]], event["Actor"]["Attributes"]["name"])
-            except (EngineUnavailable, StartFailed) as error:
+            except (EngineUnavailable, EngineRefused) as error:
                 log.debug("the engine tells no events", extra={"error": str(error)})
             stopped.wait(_RECONNECT_SECONDS)
 
@@ -195,7 +195,7 @@ def _start(client: docker.APIClient, name: str) -> ContainerStatus:
     client.start(name)
     status = _status(client, name)
     if status is None or status.state is not ContainerState.RUNNING:
-        raise StartFailed("", f"its init process ended at once with {status.exit_code if status else 'no trace'}")
+        raise EngineRefused(f"its init process ended at once with {status.exit_code if status else 'no trace'}")
     return status
 
 
@@ -233,7 +233,7 @@ def _update(client: docker.APIClient, name: str, limits: Limits) -> None:
     url = f"{client.base_url}/v{client.api_version}/containers/{name}/update"
     response = client.post(url, json=hardening.limit_fields(limits), timeout=_CALL_SECONDS)
     if not response.ok:
-        raise StartFailed("", response.json().get("message", response.reason))
+        raise EngineRefused(response.json().get("message", response.reason))
 
 
 def _remove(client: docker.APIClient, name: str) -> None:

@@ -74,6 +74,7 @@ FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
     errors.EngineUnavailable: _failure(
         Code.UNAVAILABLE, "ENGINE_UNAVAILABLE", lambda e: {"engine": e.address}, retry_after_s=1.0
     ),
+    errors.EngineRefused: _failure(Code.FAILED_PRECONDITION, "ENGINE_REFUSED", lambda _: {}),
     errors.StartFailed: _failure(Code.FAILED_PRECONDITION, "START_FAILED", lambda e: {"image": e.image}),
     errors.QuotaExceeded: _failure(
         Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", lambda e: {"principal": e.owner, "limit": e.limit}

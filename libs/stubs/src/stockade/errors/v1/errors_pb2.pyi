@@ -31,6 +31,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_START_FAILED: _ClassVar[Reason]
     REASON_SNAPSHOT_NOT_FOUND: _ClassVar[Reason]
     REASON_NODE_NOT_FOUND: _ClassVar[Reason]
+    REASON_ENGINE_REFUSED: _ClassVar[Reason]
     REASON_POLICY_NOT_FOUND: _ClassVar[Reason]
     REASON_POLICY_EXISTS: _ClassVar[Reason]
     REASON_POLICY_INVALID: _ClassVar[Reason]
@@ -101,6 +102,7 @@ REASON_NODE_FULL: Reason
 REASON_START_FAILED: Reason
 REASON_SNAPSHOT_NOT_FOUND: Reason
 REASON_NODE_NOT_FOUND: Reason
+REASON_ENGINE_REFUSED: Reason
 REASON_POLICY_NOT_FOUND: Reason
 REASON_POLICY_EXISTS: Reason
 REASON_POLICY_INVALID: Reason

@@ -174,8 +174,8 @@ class SandboxServiceServicer:
         narrowing domains, labels. Callers: operators, services; agents the lifetime and idle timeout of their own. Atomic.
 
         Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, LIMIT_ABOVE_PROFILE, NETWORK_MODE_NOT_ALLOWED, DOMAIN_NOT_IN_POLICY,
-        ETAG_MISMATCH, CALLER_NOT_ALLOWED, ENGINE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE, INVALID_REQUEST (a path in the mask
-        that cannot change).
+        ETAG_MISMATCH, CALLER_NOT_ALLOWED, ENGINE_UNAVAILABLE, ENGINE_REFUSED (e.g. less memory than is in use),
+        DEPENDENCY_UNAVAILABLE, INVALID_REQUEST (a path in the mask that cannot change).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,7 +185,7 @@ class SandboxServiceServicer:
         """Freezes a sandbox: it keeps its memory and uses no processor. Its lifetime goes on. Callers: operators, services.
         Atomic. A paused one is no error.
 
-        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, ENGINE_UNAVAILABLE.
+        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, ENGINE_UNAVAILABLE, ENGINE_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +194,7 @@ class SandboxServiceServicer:
     def ResumeSandbox(self, request, context):
         """Lets a paused sandbox run on. Callers: operators, services. Atomic. A running one is no error.
 
-        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, ENGINE_UNAVAILABLE.
+        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, ENGINE_UNAVAILABLE, ENGINE_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,212 @@
+"""Sandboxes: claims from the pool, a burst of them, execs, cold creates, and what an idle one costs."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import docker
+from stockade.sandbox.v1 import exec_service_pb2 as execs
+from stockade.sandbox.v1 import exec_service_pb2_grpc as execs_grpc
+from stockade.sandbox.v1 import node_service_pb2 as nodes
+from stockade.sandbox.v1 import node_service_pb2_grpc as nodes_grpc
+from stockade.sandbox.v1 import sandbox_service_pb2 as pb
+from stockade.sandbox.v1 import sandbox_service_pb2_grpc as pb_grpc
+from stockade_rpckit import threads
+from stockade_rpckit.channel import connect
+
+from load.harness import Figure, p50, p99, per_second, run, seconds_each, stack
+
+IMAGE = "stockade/agent:latest"
+BURST = 100
+IDLE = int(os.environ.get("STOCKADE_BENCH_IDLE", "500"))
+MIB = 1 << 20
+
+SETTINGS = {"WARM": f"default:{BURST}", "SANDBOXES_PER_OWNER": "1000", "SANDBOXES_PER_NODE": "1000"}
+
+
+class Service:
+    """The sandbox service of a stack, and the engine beside it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.channel = connect(f"unix:{next((run_dir / 'operators').iterdir())}/sandbox.sock")
+        self.sandboxes: Any = pb_grpc.SandboxServiceStub(self.channel)
+        self.execs: Any = execs_grpc.ExecServiceStub(self.channel)
+        self.nodes: Any = nodes_grpc.NodeServiceStub(self.channel)
+        self.engine = docker.from_env()
+
+    async def create(self, **fields: Any) -> str:
+        """A sandbox's name; of class `default`, so that it can be a warm one."""
+        request = pb.CreateSandboxRequest(agent="bench", agent_type="default", **fields)
+        return str((await self.sandboxes.CreateSandbox(request)).sandbox.name)
+
+    async def true(self, name: str) -> None:
+        """Run a command in it."""
+        command = execs.Command(args=["/bin/true"])
+        done = await self.execs.RunCommand(execs.RunCommandRequest(sandbox=name, command=command))
+        assert done.ending.exit_code == 0
+
+    async def delete(self, name: str) -> None:
+        """End it."""
+        await self.sandboxes.DeleteSandbox(pb.DeleteSandboxRequest(name=name))
+
+    async def until_warm(self, wanted: int) -> None:
+        """Wait until so many wait for a claim."""
+        while (await self.nodes.ListNodes(nodes.ListNodesRequest())).nodes[0].warm_sandboxes < wanted:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.2)
+
+
+async def measure() -> list[Figure]:
+    """All figures, one after another, so that none is taken while another loads the machine."""
+    os.environ.update({f"STOCKADE_SANDBOX_{name}": value for name, value in SETTINGS.items()})
+    with stack() as run_dir:
+        service = Service(run_dir)
+        await service.until_warm(BURST)
+        figures = [*await claims(service), await burst(service), *await executions(service)]
+        await service.channel.close()
+    os.environ["STOCKADE_SANDBOX_WARM"] = ""
+    with stack() as run_dir:
+        service = Service(run_dir)
+        figures += [await cold(service), *await idle(service, run_dir)]
+        await service.channel.close()
+    return figures
+
+
+async def claims(service: Service) -> list[Figure]:
+    """A warm sandbox and its first command, beside `docker run` of the same image."""
+    made: list[str] = []
+
+    async def claim() -> None:
+        made.append(await service.create())
+        await service.true(made[-1])
+
+    async def container() -> None:
+        await threads.run(service.engine.containers.run, IMAGE, ["true"], network_mode="none", remove=True)
+
+    ours = await seconds_each(BURST // 2, claim)
+    await _all(service.delete, made)
+    theirs = await seconds_each(15, container)
+    return [
+        Figure("claim_first_exec_p50_ms", p50(ours), "ms", "≤ 15", {"docker run": p50(theirs)}),
+        Figure("claim_first_exec_p99_ms", p99(ours), "ms", "≤ 50", {"docker run": p50(theirs)}),
+    ]
+
+
+async def burst(service: Service) -> Figure:
+    """A hundred callers at once, each with a first command."""
+    await service.until_warm(BURST)
+    made: list[str] = []
+
+    async def claim() -> float:
+        begun = time.perf_counter()
+        made.append(await service.create())
+        await service.true(made[-1])
+        return time.perf_counter() - begun
+
+    taken = sorted(await asyncio.gather(*(claim() for _ in range(BURST))))
+    assert len(set(made)) == BURST
+    await _all(service.delete, made)
+    return Figure("burst_100_p99_ms", p99(taken), "ms", "≤ 500, with every one a success")
+
+
+async def executions(service: Service) -> list[Figure]:
+    """A command in a sandbox that runs, beside `docker exec` in a plain container; and sixteen callers at once."""
+    name = await service.create()
+    ours = await seconds_each(300, lambda: service.true(name))
+    rate = await per_second(16, 60, lambda: service.true(name))
+    await service.delete(name)
+    plain = service.engine.containers.run(IMAGE, ["sleep", "300"], network_mode="none", detach=True)
+    try:
+        theirs = await seconds_each(30, lambda: threads.run(plain.exec_run, ["/bin/true"]))
+    finally:
+        plain.remove(force=True)
+    return [
+        Figure("exec_p50_ms", p50(ours), "ms", "≤ 3", {"docker exec": p50(theirs)}),
+        Figure("exec_per_s_16way", rate, "1/s", "≥ 300"),
+    ]
+
+
+async def cold(service: Service) -> Figure:
+    """A create that no warm sandbox serves, hardened and with its quota, beside plain `docker create` and `start`."""
+    made: list[str] = []
+    numbers = count()
+    client = docker.APIClient(service.engine.api.base_url, version="auto")
+
+    async def create() -> None:
+        made.append(await service.create(limits={"pids": 100}))
+
+    def plain() -> None:
+        name = f"bench-plain-{next(numbers)}"
+        body = {"Image": IMAGE, "Cmd": ["sleep", "300"], "HostConfig": {"NetworkMode": "none"}}
+        client.create_container_from_config(body, name=name)
+        client.start(name)
+
+    ours, theirs = [], []
+    for _ in range(20):  # in turn, so that both see the same machine
+        ours += await seconds_each(1, create)
+        theirs += await seconds_each(1, lambda: threads.run(plain))
+    await _all(service.delete, made)
+    for number in range(next(numbers)):
+        client.remove_container(f"bench-plain-{number}", force=True)
+    ratio = {"docker create + start": p50(sorted(theirs))}
+    return Figure("cold_create_p50_ms", p50(sorted(ours)), "ms", "≤ 1.5 × plain docker create + start", ratio)
+
+
+async def idle(service: Service, run_dir: Path) -> list[Figure]:
+    """What sandboxes cost that do nothing: in their own memory cgroup, and in all of the host's memory."""
+    before = _available()
+    made: list[str] = []
+
+    async def create(_: object) -> None:
+        made.append(await service.create(limits={"disk_bytes": 16 * MIB}))
+
+    await _all(create, range(IDLE), at_once=4)
+    await asyncio.sleep(5)
+    host = (before - _available()) / len(made) / MIB
+    used = [await service.sandboxes.GetSandboxUsage(pb.GetSandboxUsageRequest(name=name)) for name in made]
+    rss = _service_rss(run_dir) / MIB
+    await _all(service.delete, made, at_once=8)
+    return [
+        Figure("idle_sandboxes", len(made), "", "500"),
+        Figure("idle_sandbox_mib", mean(each.usage.memory.used_bytes for each in used) / MIB, "MiB", "≤ 12"),
+        Figure("idle_sandbox_host_mib", host, "MiB", "≤ 18"),
+        Figure("service_rss_mib", rss, "MiB", "≤ 200"),
+    ]
+
+
+async def _all(work: Callable[[Any], Awaitable[None]], items: Any, at_once: int = 4) -> None:
+    limit = asyncio.Semaphore(at_once)
+
+    async def one(item: Any) -> None:
+        async with limit:
+            await work(item)
+
+    await asyncio.gather(*map(one, items))
+
+
+def _available() -> int:
+    """Bytes that programs could still have."""
+    found = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def _service_rss(run_dir: Path) -> int:
+    """Bytes of the stack's sandbox service."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            program, environment = (directory / "cmdline").read_bytes(), (directory / "environ").read_bytes()
+            if b"stockade-sandbox" in program.split(b"\0")[1] and bytes(run_dir) in environment:
+                return int((directory / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            continue
+    raise AssertionError("the stack's sandbox service does not run")
+
+
+if __name__ == "__main__":
+    run(measure)

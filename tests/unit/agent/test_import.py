@@ -20,6 +20,8 @@ def test_what_is_exported() -> None:
         "Ending",
         "Exhausted",
         "InvalidRequest",
+        "LocalDecider",
+        "LocalDecision",
         "NotFound",
         "Refused",
         "Result",

@@ -11,10 +11,9 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
-PROC = Path("/proc")
+ROOT = "/sys/fs/cgroup"
+PROC = "/proc"
 
 _V1_TREES = ("memory", "pids", "freezer")
 _KILL_DEADLINE_S = 5.0
@@ -39,7 +38,7 @@ class Counters:
 class ContainerCgroup:
     """The cgroup of one container, found by its init process."""
 
-    def __init__(self, init_pid: int, trees: dict[str, Path]) -> None:
+    def __init__(self, init_pid: int, trees: dict[str, str]) -> None:
         self._init_pid = init_pid
         self._trees = trees
         self._home = next(iter(trees.values()))
@@ -47,14 +46,13 @@ class ContainerCgroup:
             self._home = self._make_room()
 
     @classmethod
-    def of(cls, init_pid: int, root: Path = ROOT) -> "ContainerCgroup":
+    def of(cls, init_pid: int, root: str = ROOT) -> "ContainerCgroup":
         """Reads /proc/<pid>/cgroup. Raises NoCgroup where the process sits in a root cgroup or is gone."""
-        try:
-            lines = (PROC / str(init_pid) / "cgroup").read_text().splitlines()
-        except OSError as error:
-            raise NoCgroup(f"process {init_pid} is gone") from error
+        lines = _read(f"{PROC}/{init_pid}/cgroup").splitlines()
+        if not lines:
+            raise NoCgroup(f"process {init_pid} is gone")
         trees = _trees(lines, root)
-        if any(path in (root, *(root / name for name in _V1_TREES)) for path in trees.values()):
+        if any(path.endswith("/") for path in trees.values()):
             raise NoCgroup(f"process {init_pid} has no cgroup of its own")
         return cls(init_pid, trees)
 
@@ -75,29 +73,29 @@ class ContainerCgroup:
 
     def make(self, name: str) -> "ExecCgroup":
         """A cgroup for an exec; one that is there already (from before a restart) is taken as it is."""
-        trees = {tree: path / name for tree, path in self._trees.items()}
+        trees = {tree: f"{path}/{name}" for tree, path in self._trees.items()}
         for path in trees.values():
-            path.mkdir(exist_ok=True)
+            _make(path)
         return ExecCgroup(trees, None if "" not in trees else self._trees[""])
 
     def oom_kills(self) -> int:
         """Processes of the container itself, the init that is, that the kernel killed for memory."""
         return _oom_kills(self._trees)
 
-    def _make_room(self) -> Path:
+    def _make_room(self) -> str:
         """Version 2: moves the init into a child of its own and passes the controllers on."""
-        home = self._trees[""] / "supervisor"
-        home.mkdir(exist_ok=True)
+        home = f"{self._trees['']}/supervisor"
+        _make(home)
         for pid in _pids(self._trees[""]):
-            (home / "cgroup.procs").write_text(str(pid))
-        (self._trees[""] / "cgroup.subtree_control").write_text("+memory +pids")
+            _write(f"{home}/cgroup.procs", str(pid))
+        _write(f"{self._trees['']}/cgroup.subtree_control", "+memory +pids")
         return home
 
 
 class ExecCgroup:
     """The cgroup of one exec."""
 
-    def __init__(self, trees: dict[str, Path], parent: Path | None) -> None:
+    def __init__(self, trees: dict[str, str], parent: str | None) -> None:
         self._trees = trees
         self._any = next(iter(trees.values()))
         self._parent = parent
@@ -106,7 +104,7 @@ class ExecCgroup:
     def admit(self, host_pid: int) -> None:
         """Moves a process in and makes it a choice for the kernel when memory runs out. Raises OSError."""
         for path in self._trees.values():
-            (path / "cgroup.procs").write_text(str(host_pid))
+            _write(f"{path}/cgroup.procs", str(host_pid))
         _set_oom_score(host_pid, _EXEC_OOM_SCORE)
 
     def pids(self) -> list[int]:
@@ -120,7 +118,7 @@ class ExecCgroup:
             if time.monotonic() > deadline:
                 return False
             if "" in self._trees:
-                _write(self._any / "cgroup.kill", "1")
+                _write_if_there(f"{self._any}/cgroup.kill", "1")
             else:
                 await self._freeze_and_kill(deadline)
             await asyncio.sleep(0.001)
@@ -128,8 +126,8 @@ class ExecCgroup:
 
     async def _freeze_and_kill(self, deadline: float) -> None:
         """Version 1: what is frozen cannot fork or exit, so that its pids are safe to signal."""
-        state = self._trees["freezer"] / "freezer.state"
-        _write(state, "FROZEN")
+        state = f"{self._trees['freezer']}/freezer.state"
+        _write_if_there(state, "FROZEN")
         while _read(state).strip() == "FREEZING" and time.monotonic() < deadline:  # noqa: ASYNC110 - a kernel file tells nobody
             await asyncio.sleep(0.001)
         for pid in self.pids():
@@ -137,12 +135,12 @@ class ExecCgroup:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        _write(state, "THAWED")
+        _write_if_there(state, "THAWED")
 
     def counters(self) -> Counters:
         """What it has counted so far; zeros when it is gone."""
-        peak = _read(self._tree("memory") / ("memory.peak" if self._parent else "memory.max_usage_in_bytes"))
-        cpu = _field(_read(self._any / "cpu.stat"), "usage_usec") if self._parent else None
+        peak = _read(f"{self._tree('memory')}/{'memory.peak' if self._parent else 'memory.max_usage_in_bytes'}")
+        cpu = _field(_read(f"{self._any}/cpu.stat"), "usage_usec") if self._parent else None
         return Counters(
             oom_kills=_oom_kills(self._trees),
             pids_refused=self._refused() - self._refused_before,
@@ -154,23 +152,23 @@ class ExecCgroup:
         """Removes it if nothing is in it any more; whether it is gone."""
         for path in self._trees.values():
             try:
-                path.rmdir()
+                os.rmdir(path)
             except FileNotFoundError:
                 continue
             except OSError:
                 return False
         return True
 
-    def _tree(self, name: str) -> Path:
+    def _tree(self, name: str) -> str:
         return self._trees.get(name, self._any)
 
     def _refused(self) -> int:
         """Version 1 counts a refused fork in the forker's cgroup; version 2 where the limit lies, so there the
         container's count since this cgroup was made stands for it."""
-        return _field(_read((self._parent or self._tree("pids")) / "pids.events"), "max") or 0
+        return _field(_read(f"{self._parent or self._tree('pids')}/pids.events"), "max") or 0
 
 
-def _trees(lines: list[str], root: Path) -> dict[str, Path]:
+def _trees(lines: list[str], root: str) -> dict[str, str]:
     """The trees of a process: memory, pids and freezer of version 1, or "" for version 2."""
     found = {}
     for line in lines:
@@ -178,31 +176,31 @@ def _trees(lines: list[str], root: Path) -> dict[str, Path]:
         for controller in controllers.split(","):
             found[controller] = path.lstrip("/")
     if set(_V1_TREES) <= found.keys():
-        return {tree: root / tree / found[tree] for tree in _V1_TREES}
+        return {tree: f"{root}/{tree}/{found[tree]}" for tree in _V1_TREES}
     if "" not in found:
         raise NoCgroup("neither version of cgroups is there")
-    return {"": root / found[""]}
+    return {"": f"{root}/{found['']}"}
 
 
-def _oom_kills(trees: dict[str, Path]) -> int:
-    path = trees[""] / "memory.events" if "" in trees else trees["memory"] / "memory.oom_control"
+def _oom_kills(trees: dict[str, str]) -> int:
+    path = f"{trees['']}/memory.events" if "" in trees else f"{trees['memory']}/memory.oom_control"
     return _field(_read(path), "oom_kill") or 0
 
 
-def _pids(path: Path) -> list[int]:
-    return [int(line) for line in _read(path / "cgroup.procs").split()]
+def _pids(path: str) -> list[int]:
+    return [int(line) for line in _read(f"{path}/cgroup.procs").split()]
 
 
 def _innermost_pid(pid: int) -> int | None:
     """The pid of a process in its own namespace."""
-    for line in _read(PROC / str(pid) / "status").splitlines():
+    for line in _read(f"{PROC}/{pid}/status").splitlines():
         if line.startswith("NSpid:"):
             return int(line.split()[-1])
     return None
 
 
 def _set_oom_score(pid: int, score: int) -> None:
-    (PROC / str(pid) / "oom_score_adj").write_text(str(score))
+    _write(f"{PROC}/{pid}/oom_score_adj", str(score))
 
 
 def _field(text: str, name: str) -> int | None:
@@ -213,17 +211,35 @@ def _field(text: str, name: str) -> int | None:
     return None
 
 
-def _read(path: Path) -> str:
+def _make(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+
+
+def _read(path: str) -> str:
     """What a kernel file says; nothing where it is gone."""
     try:
-        return path.read_text()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes to a kernel file that may be gone."""
     try:
-        path.write_text(text)
+        return os.read(fd, 1 << 20).decode()
     except OSError:
-        return
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, text: str) -> None:
+    """Writes to a kernel file. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _write_if_there(path: str, text: str) -> None:
+    """Writes to a kernel file that may be gone."""
+    with contextlib.suppress(OSError):
+        _write(path, text)

@@ -357,10 +357,14 @@ class Post:
         if execution.ending is None:
             self._by_id.pop(execution.id, None)
         self._lingering.append(execution)
-        self._lingering = [item for item in self._lingering if item.cgroup and not item.cgroup.remove()]
+        self._loop.call_soon(self._tidy)
         ended = [item for item in self._by_id.values() if item.ending is not None]
         for item in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._by_id[item.id]
+
+    def _tidy(self) -> None:
+        """Removes the cgroups in which nothing runs any more."""
+        self._lingering = [item for item in self._lingering if item.cgroup and not item.cgroup.remove()]
 
     def _lose(self, why: str, init_out_of_memory: bool) -> None:
         for execution in list(self._execs.values()):

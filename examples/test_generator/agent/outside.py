@@ -1,6 +1,7 @@
 """The world outside, as this sandbox sees it: one allowed host, one that is not, and no way around the gate."""
 
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ def post(url: str, report: dict[str, Any]) -> int:
     HTTP_PROXY names the gate, and urllib goes through it by itself.
     """
     body = json.dumps(report).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **_trace()})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             return int(response.status)
@@ -29,7 +30,7 @@ def post(url: str, report: dict[str, Any]) -> int:
 def refusal(url: str = REFUSED_URL) -> dict[str, Any]:
     """What the gate says to a host that is not allowed: status, reason, rule."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=_trace()), timeout=TIMEOUT_S) as response:
             return {"status": response.status, "reason": "it was not refused", "rule": ""}
     except urllib.error.HTTPError as error:
         said = json.loads(error.read() or b"{}")
@@ -45,3 +46,9 @@ def raw_socket(address: str, port: int) -> str:
             return "connected"
     except OSError as error:
         return error.strerror or str(error)
+
+
+def _trace() -> dict[str, str]:
+    """What ties a request to the trace that this program runs in (https://www.w3.org/TR/trace-context)."""
+    traceparent = os.environ.get("TRACEPARENT", "")
+    return {"traceparent": traceparent} if traceparent else {}

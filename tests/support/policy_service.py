@@ -38,8 +38,10 @@ class Caller:
 class PolicyService:
     """A process and what it left behind."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
-        self.run_dir, self.state_dir = directory / "r", directory / "s"
+    def __init__(self, directory: Path, slot: str = "0", **settings: str) -> None:
+        """Replicas share the directory's state, each with a slot of its own."""
+        self.run_dir, self.state_dir = directory / f"r{slot}", directory / "s"
+        self._slot = slot
         for place in ("operators/ana", "auditors/otto", "services", "gate"):
             (self.run_dir / place).mkdir(parents=True, exist_ok=True)
         self.state_dir.mkdir(exist_ok=True)
@@ -57,6 +59,7 @@ class PolicyService:
         environment = {
             "STOCKADE_POLICY_RUN_DIR": str(self.run_dir),
             "STOCKADE_POLICY_STATE_DIR": str(self.state_dir),
+            "STOCKADE_POLICY_SLOT": self._slot,
             **{f"STOCKADE_POLICY_{name.upper()}": value for name, value in self._settings.items()},
         }
         return subprocess.Popen(
@@ -101,7 +104,7 @@ class PolicyService:
 
     def entries(self, **wanted: Any) -> list[dict[str, Any]]:
         """The record's entries so far whose fields are these."""
-        follower = Follower(self.state_dir / "audit" / "journals" / "policy-0")
+        follower = Follower(self.state_dir / "audit" / "journals" / f"policy-{self._slot}")
         found: list[dict[str, Any]] = []
         while located := follower.poll():
             found += [orjson.loads(one.leaf) for one in located]
@@ -141,6 +144,22 @@ def policy_service(**settings: str) -> Iterator[PolicyService]:
             yield service
         finally:
             service.stop(signal.SIGTERM if service.process.poll() is None else 0)
+
+
+@contextmanager
+def replicas(count: int, **settings: str) -> Iterator[list[PolicyService]]:
+    """Several processes that share their store of policies."""
+    with tempfile.TemporaryDirectory(prefix="sp-", dir="/tmp") as directory:
+        services = [PolicyService(Path(directory), slot=str(slot), **settings) for slot in range(count)]
+        started: list[PolicyService] = []
+        try:
+            for service in services:
+                service.start()
+                started.append(service)
+            yield services
+        finally:
+            for service in started:
+                service.stop(signal.SIGTERM if service.process.poll() is None else 0)
 
 
 def failure(error: grpc.RpcError) -> tuple[str, str, list[str]]:

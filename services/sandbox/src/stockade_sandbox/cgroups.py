@@ -47,12 +47,13 @@ class ContainerCgroup:
 
     @classmethod
     def of(cls, init_pid: int, root: str = ROOT) -> "ContainerCgroup":
-        """Reads /proc/<pid>/cgroup. Raises NoCgroup where the process sits in a root cgroup or is gone."""
+        """Reads /proc/<pid>/cgroup. Raises NoCgroup where the process sits in a root cgroup or in ours, or is gone."""
         lines = _read(f"{PROC}/{init_pid}/cgroup").splitlines()
         if not lines:
             raise NoCgroup(f"process {init_pid} is gone")
         trees = _trees(lines, root)
-        if any(path.endswith("/") for path in trees.values()):
+        ours = _trees(_read(f"{PROC}/self/cgroup").splitlines(), root)
+        if any(path.endswith("/") or path == ours.get(tree) for tree, path in trees.items()):
             raise NoCgroup(f"process {init_pid} has no cgroup of its own")
         return cls(init_pid, trees)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stockade_sandbox.adapters.disks_loop import LoopDisks
-from stockade_sandbox.domain.errors import NodeFull
+from stockade_sandbox.domain.errors import NodeFull, SnapshotNotFound
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 
@@ -22,7 +22,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def disks(root: Path) -> LoopDisks:
-    return LoopDisks(root / "images", root / "mounts", reserve=0, node="node-0")
+    return LoopDisks(root / "images", root / "mounts", root / "snapshots", reserve=0, node="node-0")
 
 
 async def test_a_disk_is_its_owners_ends_on_the_mark_and_goes(disks: LoopDisks) -> None:
@@ -56,7 +56,7 @@ async def test_no_device_and_no_setuid_program_works_on_it(disks: LoopDisks) -> 
 
 
 async def test_what_the_host_cannot_hold_is_refused(root: Path) -> None:
-    disks = LoopDisks(root / "images", root / "mounts", reserve=0, node="node-0")
+    disks = LoopDisks(root / "images", root / "mounts", root / "snapshots", reserve=0, node="node-0")
     free = os.statvfs(root).f_bavail * os.statvfs(root).f_frsize
     with pytest.raises(NodeFull, match="MiB"):
         await disks.create("sb-a", free + (1 << 30), uid=1)
@@ -71,3 +71,27 @@ async def test_removing_what_is_half_made_or_not_there(disks: LoopDisks, root: P
     await disks.remove("sb-half")
     await disks.remove("sb-other")
     assert await disks.names() == set()
+
+
+async def test_a_snapshot_holds_the_files_as_they_were(disks: LoopDisks) -> None:
+    place = await disks.place("sb-a")
+    await disks.create("sb-a", 16 * MIB, uid=1001)
+    try:
+        (place / "file").write_text("before")
+        os.symlink("/etc/shadow", place / "link")
+        taken = await disks.keep("sb-a", "sn-a")
+        assert 0 < taken < 16 * MIB
+        (place / "file").write_text("after")
+        other = await disks.place("sb-b")
+        await disks.create("sb-b", 16 * MIB, uid=1002, snapshot="sn-a")
+        assert (other / "file").read_text() == "before"
+        assert {path.lstat().st_uid for path in (other, *other.iterdir())} == {1002}
+        assert os.stat("/etc/shadow").st_uid == 0  # no link was followed
+        assert await disks.snapshots() == {"sn-a"}
+        await disks.drop("sn-a")
+        with pytest.raises(SnapshotNotFound):
+            await disks.create("sb-c", 16 * MIB, uid=1003, snapshot="sn-a")
+    finally:
+        for name in await disks.names():
+            await disks.remove(name)
+    assert await disks.snapshots() == set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from stockade_sandbox.adapters.registry_sqlite import REQUEST_SECONDS, SqliteRegistry
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
+from stockade_sandbox.domain.snapshot import snapshot_of
 
 SANDBOX = Sandbox(
     name="sb-a",
@@ -84,3 +85,13 @@ async def test_a_file_outlives_its_process(tmp_path: Path) -> None:
     assert await second.all() == [SANDBOX]
     second.close()
     first.close()
+
+
+async def test_snapshots_are_remembered(registry: SqliteRegistry) -> None:
+    older = snapshot_of(SANDBOX, "sn-a", size=4096, created_at=1.0)
+    newer = snapshot_of(SANDBOX, "sn-b", size=8192, created_at=2.0)
+    await registry.put_snapshot(older)
+    await registry.put_snapshot(newer)
+    assert await registry.snapshots() == [newer, older]
+    await registry.forget_snapshot("sn-b")
+    assert await registry.snapshots() == [older]

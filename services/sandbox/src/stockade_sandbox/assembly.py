@@ -150,7 +150,7 @@ class Assembly:
         with tracer().start_as_current_span("sandbox.prepare"):
             # No part is cancelled for another's failure: work on a thread would go on unseen, and leave its part.
             *_, gated = await _all(
-                self._disks.create(sandbox.name, sandbox.limits.disk, sandbox.uid),
+                self._disks.create(sandbox.name, sandbox.limits.disk, sandbox.uid, sandbox.snapshot),
                 self._engine.create(self._container(sandbox, disk, furnished)),
                 self._listen(sandbox),
                 self.open_door(sandbox),

@@ -5,14 +5,16 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.assembly import Assembly
 from stockade_sandbox.domain import admission
 from stockade_sandbox.domain.admission import Plan, Rules
+from stockade_sandbox.domain.change import Change, changed
 from stockade_sandbox.domain.errors import (
     EtagMismatch,
     NodeFull,
@@ -45,18 +47,6 @@ CORDONED = "cordoned"
 
 Ended = Callable[[Sandbox], Awaitable[None]]
 """Records the end of a sandbox that no caller asked for. Raises what keeps it from being durable."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What UpdateSandbox changes; None leaves a thing as it is. Limits of 0 stay as they are."""
-
-    lifetime: float | None = None
-    idle_timeout: float | None = None
-    limits: Limits | None = None
-    network_mode: NetworkMode | None = None
-    allowed_domains: tuple[str, ...] | None = None
-    labels: dict[str, str] | None = None
 
 
 class Lifecycle:
@@ -122,7 +112,8 @@ class Lifecycle:
         async with self._lock(name):
             sandbox = self._in(name, State.RUNNING, State.PAUSED)
             _held_etag(sandbox, etag)
-            wanted = self._changed(sandbox, change)
+            profile, _ = self.profiles.find(sandbox.agent_type)
+            wanted = changed(sandbox, change, profile, self.rules, time.time())
             if wanted.limits != sandbox.limits:
                 await self._engine.update(name, wanted.limits)
             if _door(wanted) != _door(sandbox):
@@ -188,6 +179,18 @@ class Lifecycle:
         if not fate.running:
             await self.expire(name, *self._diagnosis(fate, fate.detail))
 
+    @asynccontextmanager
+    async def still(self, name: str) -> AsyncIterator[Sandbox]:
+        """Nothing moves in it and nothing changes of it meanwhile. Raises SandboxNotRunning, EngineUnavailable."""
+        async with self._lock(name):
+            sandbox = self._in(name, State.RUNNING, State.PAUSED)
+            await self._engine.pause(name)
+            try:
+                yield sandbox
+            finally:
+                if sandbox.state is State.RUNNING:
+                    await self._engine.resume(name)
+
     def changing(self, name: str) -> bool:
         """Whether its state is just being changed."""
         return name in self._locks and self._locks[name].locked()
@@ -250,8 +253,9 @@ class Lifecycle:
         admission.held_room(owner, self.node, living, self.rules)
         now = time.time()
         return replace(
-            self._claimed(plan) or self._draft(plan.image, plan.tier, plan.limits),
+            self._claimed(plan, request) or self._draft(plan.image, plan.tier, plan.limits),
             state=State.STARTING,
+            snapshot=request.snapshot,
             agent=request.agent,
             agent_type=request.agent_type,
             owner=owner,
@@ -268,9 +272,9 @@ class Lifecycle:
             warnings=plan.warnings,
         )
 
-    def _claimed(self, plan: Plan) -> Sandbox | None:
+    def _claimed(self, plan: Plan, request: Request) -> Sandbox | None:
         """A warm one that is just what is wanted."""
-        if plan.network_mode is NetworkMode.HOST:
+        if plan.network_mode is NetworkMode.HOST or request.snapshot:
             return None
         return self.pool.claim(Shape(plan.image, plan.tier, plan.limits))
 
@@ -327,29 +331,6 @@ class Lifecycle:
         if sandbox.state not in states:
             raise SandboxNotRunning(name, sandbox.state, sandbox.message)
         return sandbox
-
-    def _changed(self, sandbox: Sandbox, change: Change) -> Sandbox:
-        """`sandbox` as it is wanted, held to its profile and the node's rules."""
-        profile, _ = self.profiles.find(sandbox.agent_type)
-        rules = self.rules
-        wanted = sandbox
-        if change.lifetime is not None:
-            seconds = admission.held_time("lifetime", change.lifetime, rules.default_lifetime, rules.max_lifetime)
-            wanted = replace(wanted, expires_at=time.time() + seconds)
-        if change.idle_timeout is not None:
-            idle = admission.held_time(
-                "idle_timeout", change.idle_timeout, rules.default_idle_timeout, rules.max_lifetime
-            )
-            wanted = replace(wanted, idle_timeout=idle)
-        if change.limits is not None:
-            wanted = replace(wanted, limits=admission.held_change(sandbox, change.limits, profile))
-        if change.network_mode is not None:
-            wanted = replace(
-                wanted, network_mode=admission.held_mode_change(sandbox, change.network_mode, profile, rules)
-            )
-        if change.allowed_domains is not None:
-            wanted = replace(wanted, allowed_domains=change.allowed_domains)
-        return wanted if change.labels is None else replace(wanted, labels=change.labels)
 
     @staticmethod
     def _diagnosis(fate: Fate, why: str) -> tuple[Reason, str]:

@@ -4,6 +4,7 @@ run_dir/sb/<name>/                   the sandbox's own directory: control, egres
 run_dir/sandbox/identity/<name>/     passwd, group, hosts, …: each seen at its place in /etc
 run_dir/sandbox/disks/<name>/        its quota image, mounted; seen at /workspace
 state_dir/sandbox/disks/<name>.img   that image
+state_dir/sandbox/snapshots/         copies of such images, by their own names
 state_dir/sandbox/registry.sqlite    the registry
 """
 
@@ -29,6 +30,11 @@ class Places:
         return self.state_dir / "sandbox" / "disks"
 
     @property
+    def snapshots(self) -> Path:
+        """Copies of them."""
+        return self.state_dir / "sandbox" / "snapshots"
+
+    @property
     def disks(self) -> Path:
         """Where they are mounted."""
         return self.run_dir / "sandbox" / "disks"
@@ -48,7 +54,7 @@ class Places:
 
     def prepare(self) -> None:
         """Make the directories that all sandboxes share."""
-        for directory in (self.registry.parent, self.images, self.run_dir / "sandbox", self.disks):
+        for directory in (self.registry.parent, self.images, self.snapshots, self.run_dir / "sandbox", self.disks):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.identity("").mkdir(exist_ok=True, mode=0o700)
         self.sockets("").mkdir(exist_ok=True, mode=0o711)

@@ -38,6 +38,7 @@ from stockade_sandbox.pool import Shape, wanted
 from stockade_sandbox.records import Ends
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.settings import Settings
+from stockade_sandbox.snapshots import Snapshots
 from stockade_sandbox.supervision import Supervision
 from stockade_sandbox.uids import Uids
 from stockade_sandbox.upkeep import Upkeep
@@ -61,7 +62,7 @@ async def wire(settings: Settings) -> Wiring:
         settings.state_dir / "audit" / "journals", service="sandbox", slot=f"sandbox-{settings.slot}"
     )
     engine = DockerEngine(settings.engine, service_id(settings))
-    disks = LoopDisks(places.images, places.disks, settings.disk_reserve_mib * MIB, settings.node)
+    disks = LoopDisks(places.images, places.disks, places.snapshots, settings.disk_reserve_mib * MIB, settings.node)
     gate = GrpcGate(connect(f"unix:{settings.run_dir}/services/policy.sock"))
     taken = (sandbox.uid for sandbox in sandboxes.present())
 
@@ -79,6 +80,8 @@ async def wire(settings: Settings) -> Wiring:
     )
     supervision = lifecycle.assembly.supervision
     observation = Observation(sandboxes, engine, disks, gate, supervision)
+    snapshots = Snapshots(lifecycle, disks, registry)
+    await snapshots.load()
     upkeep = Upkeep(
         lifecycle=lifecycle,
         sandboxes=sandboxes,
@@ -97,7 +100,7 @@ async def wire(settings: Settings) -> Wiring:
             Served(
                 f"{PACKAGE}.SandboxService",
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
-                SandboxHandler(lifecycle, sandboxes, observation),
+                SandboxHandler(lifecycle, sandboxes, observation, snapshots),
                 sandbox_handlers.DESCRIBE,
             ),
             Served(

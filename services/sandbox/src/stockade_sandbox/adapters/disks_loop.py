@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stockade_rpckit import threads
 
-from stockade_sandbox.domain.errors import NodeFull
+from stockade_sandbox.domain.errors import NodeFull, SnapshotNotFound
 from stockade_sandbox.domain.usage import Disk
 
 _BYTES_PER_INODE = 8192
@@ -20,21 +20,22 @@ _COMMAND_SECONDS = 60
 
 
 class LoopDisks:
-    """See `domain.ports.Disks`. Images lie in `images`, and are mounted at `mounts`/<name>."""
+    """See `domain.ports.Disks`. Images lie in `images`, mounted at `mounts`/<name>; copies in `snapshots`."""
 
-    def __init__(self, images: Path, mounts: Path, reserve: int, node: str) -> None:
+    def __init__(self, images: Path, mounts: Path, snapshots: Path, reserve: int, node: str) -> None:
         """`reserve`: bytes of the host's disk that no sandbox may take."""
-        self._images, self._mounts, self._reserve, self._node = images, mounts, reserve, node
-        for directory in (images, mounts):
+        self._images, self._mounts, self._snapshots = images, mounts, snapshots
+        self._reserve, self._node = reserve, node
+        for directory in (images, mounts, snapshots):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def place(self, name: str) -> Path:
         """See `Disks.place`."""
         return await threads.run(self._place, name)
 
-    async def create(self, name: str, size: int, uid: int) -> None:
+    async def create(self, name: str, size: int, uid: int, snapshot: str = "") -> None:
         """See `Disks.create`."""
-        await threads.run(self._create, name, size, uid)
+        await threads.run(self._create, name, size, uid, snapshot)
 
     async def usage(self, name: str) -> Disk:
         """See `Disks.usage`."""
@@ -48,21 +49,58 @@ class LoopDisks:
         """See `Disks.names`."""
         return await threads.run(self._names)
 
+    async def keep(self, name: str, snapshot: str) -> int:
+        """See `Disks.keep`."""
+        return await threads.run(self._keep, name, snapshot)
+
+    async def drop(self, snapshot: str) -> None:
+        """See `Disks.drop`."""
+        await threads.run(self._snapshot(snapshot).unlink, missing_ok=True)
+
+    async def snapshots(self) -> set[str]:
+        """See `Disks.snapshots`."""
+        return {path.stem for path in await threads.run(lambda: list(self._snapshots.iterdir()))}
+
     def _place(self, name: str) -> Path:
         mount = self._mounts / name
         mount.mkdir(exist_ok=True, mode=0o700)
         return mount
 
-    def _create(self, name: str, size: int, uid: int) -> None:
+    def _create(self, name: str, size: int, uid: int, snapshot: str) -> None:
         self._admit(size)
         image, mount = self._image(name), self._place(name)
+        if snapshot:
+            self._copy(snapshot, image)
+        else:
+            self._format(image, size, uid)
+        _run("mount", "-t", "ext4", "-o", _MOUNT_OPTIONS, str(image), str(mount))
+        if snapshot:
+            _give(mount, uid)
+        else:
+            (mount / "lost+found").rmdir()
+
+    def _copy(self, snapshot: str, image: Path) -> None:
+        if not self._snapshot(snapshot).exists():
+            raise SnapshotNotFound(snapshot)
+        _run("cp", "--sparse=always", "--reflink=auto", str(self._snapshot(snapshot)), str(image))
+
+    def _format(self, image: Path, size: int, uid: int) -> None:
         with image.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             file.truncate(size)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str(_BYTES_PER_INODE), "-O", "^has_journal", "-E",
              f"root_owner={uid}:{uid},lazy_itable_init=1,nodiscard", str(image))  # fmt: skip
-        _run("mount", "-t", "ext4", "-o", _MOUNT_OPTIONS, str(image), str(mount))
-        (mount / "lost+found").rmdir()
+
+    def _keep(self, name: str, snapshot: str) -> int:
+        """Frozen, the file system is whole on its image; what writes to it waits until it is let go."""
+        image, mount, kept = self._image(name), self._mounts / name, self._snapshot(snapshot)
+        self._admit(image.stat().st_blocks * 512)
+        _run("fsfreeze", "--freeze", str(mount))
+        try:
+            _run("cp", "--sparse=always", "--reflink=auto", str(image), str(kept))
+        finally:
+            _run("fsfreeze", "--unfreeze", str(mount))
+        return kept.stat().st_blocks * 512
 
     def _admit(self, size: int) -> None:
         """Refuse `size` more bytes when all images, grown to their full size, would not fit."""
@@ -98,6 +136,17 @@ class LoopDisks:
 
     def _image(self, name: str) -> Path:
         return self._images / f"{name}.img"
+
+    def _snapshot(self, name: str) -> Path:
+        return self._snapshots / f"{name}.img"
+
+
+def _give(directory: Path, uid: int) -> None:
+    """Give all that is below `directory` to `uid`; no link is followed."""
+    os.chown(directory, uid, uid)
+    for _, directories, files, descriptor in os.fwalk(directory, follow_symlinks=False):
+        for name in (*directories, *files):
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def _run(*command: str) -> None:

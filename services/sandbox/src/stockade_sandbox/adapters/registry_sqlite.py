@@ -10,6 +10,7 @@ from typing import Any
 from stockade_rpckit import threads
 
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
+from stockade_sandbox.domain.snapshot import Snapshot
 
 REQUEST_SECONDS = 86400.0
 """How long a request_id is remembered."""
@@ -20,6 +21,7 @@ CREATE TABLE IF NOT EXISTS requests (
     owner TEXT NOT NULL, request_id TEXT NOT NULL, digest TEXT NOT NULL, sandbox TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (owner, request_id)
 );
+CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS flags (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 PRAGMA user_version = 1;
 """
@@ -68,6 +70,20 @@ class SqliteRegistry:
         rows = await threads.run(self._execute, query, (owner, request_id))
         return (rows[0][0], rows[0][1]) if rows else None
 
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """See `Registry.put_snapshot`."""
+        row = (snapshot.name, snapshot.created_at, json.dumps(dataclasses.asdict(snapshot)))
+        await threads.run(self._execute, "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
+
+    async def snapshots(self) -> list[Snapshot]:
+        """See `Registry.snapshots`."""
+        query = "SELECT document FROM snapshots ORDER BY created_at DESC, name DESC"
+        return [_snapshot(document) for (document,) in await threads.run(self._execute, query)]
+
+    async def forget_snapshot(self, name: str) -> None:
+        """See `Registry.forget_snapshot`."""
+        await threads.run(self._execute, "DELETE FROM snapshots WHERE name = ?", (name,))
+
     async def flag(self, name: str) -> bool:
         """See `Registry.flag`."""
         rows = await threads.run(self._execute, "SELECT value FROM flags WHERE name = ?", (name,))
@@ -91,14 +107,26 @@ def _sandbox(document: str) -> Sandbox:
     fields = json.loads(document)
     return Sandbox(
         **fields
+        | _common(fields)
         | {
             "state": State(fields["state"]),
             "reason": Reason(fields["reason"]),
-            "tier": Tier(fields["tier"]),
-            "network_mode": NetworkMode(fields["network_mode"]),
-            "limits": Limits(**fields["limits"]),
             "cpus": tuple(fields["cpus"]),
-            "allowed_domains": tuple(fields["allowed_domains"]),
             "warnings": tuple(fields["warnings"]),
         }
     )
+
+
+def _snapshot(document: str) -> Snapshot:
+    fields = json.loads(document)
+    return Snapshot(**fields | _common(fields))
+
+
+def _common(fields: dict[str, Any]) -> dict[str, Any]:
+    """What sandboxes and snapshots have alike that JSON has no type for."""
+    return {
+        "tier": Tier(fields["tier"]),
+        "network_mode": NetworkMode(fields["network_mode"]),
+        "limits": Limits(**fields["limits"]),
+        "allowed_domains": tuple(fields["allowed_domains"]),
+    }

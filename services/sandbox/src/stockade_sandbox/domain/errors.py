@@ -69,6 +69,22 @@ class TierUnavailable(SandboxError):
         self.wanted, self.available = wanted, available
 
 
+class MemoryNotKept(SandboxError):
+    """A sandbox's tier cannot copy live memory."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__(f"tier {tier.name} cannot copy live memory; take a snapshot of the files and restore that")
+        self.wanted, self.available = Tier.GVISOR, tier
+
+
+class SnapshotNotFound(SandboxError):
+    """No such snapshot."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no snapshot {name!r}; list them with ListSnapshots")
+        self.name = name
+
+
 class NetworkModeNotAllowed(SandboxError):
     """The server's configuration does not permit the mode."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox, Tier
+from stockade_sandbox.domain.snapshot import Snapshot
 from stockade_sandbox.domain.usage import Disk, Network
 
 
@@ -161,6 +162,18 @@ class Registry(Protocol):
         """(digest, sandbox) of that owner's request, if it is remembered."""
         ...
 
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Remember a snapshot. Durable on return."""
+        ...
+
+    async def snapshots(self) -> list[Snapshot]:
+        """All of them, the newest first."""
+        ...
+
+    async def forget_snapshot(self, name: str) -> None:
+        """Remember it no longer. Durable on return."""
+        ...
+
     async def flag(self, name: str) -> bool:
         """A named switch, false until set."""
         ...
@@ -177,8 +190,11 @@ class Disks(Protocol):
         """The directory that it is, or will be, seen at; there from now on."""
         ...
 
-    async def create(self, name: str, size: int, uid: int) -> None:
-        """Make it, of `size` bytes, for `uid`. Raises NodeFull when the host's disk cannot hold it."""
+    async def create(self, name: str, size: int, uid: int, snapshot: str = "") -> None:
+        """Make it, of `size` bytes, for `uid`, with the files of a snapshot of that size.
+
+        Raises NodeFull when the host's disk cannot hold it, SnapshotNotFound.
+        """
         ...
 
     async def usage(self, name: str) -> Disk:
@@ -191,6 +207,18 @@ class Disks(Protocol):
 
     async def names(self) -> set[str]:
         """All that there are, whole or half made."""
+        ...
+
+    async def keep(self, name: str, snapshot: str) -> int:
+        """Copy what is in it to a snapshot; writers wait meanwhile. The bytes that it takes. Raises NodeFull."""
+        ...
+
+    async def drop(self, snapshot: str) -> None:
+        """Remove a snapshot. One that is not there is no error."""
+        ...
+
+    async def snapshots(self) -> set[str]:
+        """All snapshots that there are, whole or half made."""
         ...
 
 

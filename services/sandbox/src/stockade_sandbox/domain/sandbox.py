@@ -87,6 +87,8 @@ class Sandbox:
     """The host's cores that it is pinned to."""
     init_pid: int = 0
     """The host's pid of its init process; 0 until it runs."""
+    snapshot: str = ""
+    """The snapshot whose files it began with; empty: none."""
     agent: str = ""
     agent_type: str = ""
     owner: str = ""
@@ -136,6 +138,8 @@ class Request:
     least_tier: Tier | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+    snapshot: str = ""
+    """The snapshot whose files it begins with; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from stockade.sandbox.v1 import profile_service_pb2, sandbox_pb2, sandbox_servic
 
 from stockade_sandbox.domain.profile import Profile
 from stockade_sandbox.domain.sandbox import Filter, Limits, NetworkMode, Request, Sandbox, State, Tier
+from stockade_sandbox.domain.snapshot import Snapshot
 from stockade_sandbox.domain.usage import Usage
 
 
@@ -110,6 +111,20 @@ def profile_message(profile: Profile) -> profile_service_pb2.Profile:
         limits=limits_message(profile.limits),
         tier=f"TIER_{profile.tier.name}",
         network_mode=f"NETWORK_MODE_{profile.network_mode.name}",
+    )
+
+
+def snapshot_message(snapshot: Snapshot) -> sandbox_pb2.Snapshot:
+    """To the contract."""
+    return sandbox_pb2.Snapshot(
+        name=snapshot.name,
+        sandbox=snapshot.sandbox,
+        agent=snapshot.agent,
+        agent_type=snapshot.agent_type,
+        image=snapshot.image,
+        tier=f"TIER_{snapshot.tier.name}",
+        size_bytes=snapshot.size,
+        create_time=timestamp(snapshot.created_at),
     )
 
 

@@ -17,15 +17,18 @@ from stockade_rpckit.errors import Failure
 from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
 
+from stockade_sandbox import snapshots
+from stockade_sandbox.domain.change import Change
 from stockade_sandbox.domain.errors import FieldNotMutable, SandboxError
 from stockade_sandbox.domain.sandbox import Filter, NetworkMode, Sandbox
 from stockade_sandbox.handlers import messages
 from stockade_sandbox.handlers.access import may_see, owner, visible
 from stockade_sandbox.handlers.paging import page
-from stockade_sandbox.lifecycle import Change, Lifecycle
+from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.records import facts
 from stockade_sandbox.sandboxes import Sandboxes, listing_key
+from stockade_sandbox.snapshots import Snapshots
 
 AGENT_MAY_CHANGE = frozenset({"lifetime", "idle_timeout"})
 
@@ -33,13 +36,15 @@ AGENT_MAY_CHANGE = frozenset({"lifetime", "idle_timeout"})
 class SandboxHandler(SandboxServiceServicer):
     """See sandbox_service.proto."""
 
-    def __init__(self, lifecycle: Lifecycle, sandboxes: Sandboxes, observation: Observation) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, sandboxes: Sandboxes, observation: Observation, snapshots: Snapshots
+    ) -> None:
         self._lifecycle, self._sandboxes, self._observation = lifecycle, sandboxes, observation
+        self._snapshots = snapshots
 
     async def CreateSandbox(self, request: pb.CreateSandboxRequest, context: Context) -> pb.CreateSandboxResponse:
         """Makes a sandbox and answers when commands can run in it."""
-        trace_id = f"{trace.get_current_span().get_span_context().trace_id:032x}"
-        sandbox = await self._lifecycle.create(messages.request_value(request), owner(), trace_id)
+        sandbox = await self._lifecycle.create(messages.request_value(request), owner(), _trace_id())
         _recorded(Action.SANDBOX_CREATED, sandbox)
         return pb.CreateSandboxResponse(sandbox=self._message(sandbox))
 
@@ -95,6 +100,37 @@ class SandboxHandler(SandboxServiceServicer):
         sandbox = await self._lifecycle.delete(request.name, request.etag)
         _recorded(Action.SANDBOX_DELETED, sandbox)
         return pb.DeleteSandboxResponse(sandbox=self._message(sandbox), usage=usage)
+
+    async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Context) -> pb.CreateSnapshotResponse:
+        """Copies a sandbox's files."""
+        snapshot = await self._snapshots.take(visible(self._sandboxes, request.name).name, request.with_memory)
+        current_record().set(resource=snapshot.name, agent=snapshot.agent, agent_type=snapshot.agent_type)
+        return pb.CreateSnapshotResponse(snapshot=messages.snapshot_message(snapshot))
+
+    async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Context) -> pb.ListSnapshotsResponse:
+        """Lists snapshots, the newest first."""
+        found, scope = self._snapshots.all(request.sandbox), f"snapshots:{request.sandbox}"
+        chosen, token = page(found, snapshots.listing_key, scope, request.page_size, request.page_token)
+        return pb.ListSnapshotsResponse(snapshots=map(messages.snapshot_message, chosen), next_page_token=token)
+
+    async def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: Context) -> pb.DeleteSnapshotResponse:
+        """Removes a snapshot."""
+        snapshot = await self._snapshots.drop(request.name)
+        current_record().set(sandbox=snapshot.sandbox, agent=snapshot.agent, agent_type=snapshot.agent_type)
+        return pb.DeleteSnapshotResponse()
+
+    async def RestoreSandbox(self, request: pb.RestoreSandboxRequest, context: Context) -> pb.RestoreSandboxResponse:
+        """Makes a new sandbox from a snapshot."""
+        lifetime = messages.seconds(request.lifetime) if request.HasField("lifetime") else None
+        restored = self._snapshots.restore(request.snapshot, lifetime, request.request_id, owner(), _trace_id())
+        sandbox = await restored
+        _recorded(Action.SANDBOX_CREATED, sandbox, snapshot=request.snapshot)
+        return pb.RestoreSandboxResponse(sandbox=self._message(sandbox))
+
+    async def ForkSandbox(self, request: pb.ForkSandboxRequest, context: Context) -> pb.ForkSandboxResponse:
+        """Refused: no tier that this node has can copy live memory."""
+        self._snapshots.fork(visible(self._sandboxes, request.name).name)
+        return pb.ForkSandboxResponse()
 
     async def GetSandboxUsage(self, request: pb.GetSandboxUsageRequest, context: Context) -> pb.GetSandboxUsageResponse:
         """Tells what a sandbox has used."""
@@ -185,8 +221,14 @@ def describe_name(request: Any) -> Mapping[str, Any]:
 DESCRIBE = {
     "CreateSandbox": describe_create,
     **dict.fromkeys(("UpdateSandbox", "PauseSandbox", "ResumeSandbox", "DeleteSandbox"), describe_name),
+    **dict.fromkeys(("CreateSnapshot", "ForkSandbox"), describe_name),
+    "RestoreSandbox": lambda request: {"resource": request.snapshot},
     **dict.fromkeys(("GetSandbox", "GetSandboxUsage", "GetSandboxHealth", "GetSandboxLogs"), describe_name),
 }
+
+
+def _trace_id() -> str:
+    return f"{trace.get_current_span().get_span_context().trace_id:032x}"
 
 
 def _recorded(action: Action, sandbox: Sandbox, **more: str) -> None:

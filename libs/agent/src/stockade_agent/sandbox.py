@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import tarfile
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from stockade_agent.archive import CHUNK_BYTES, pack, unpack
 from stockade_agent.client import blocking, trace_metadata, typed_errors
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from stockade_agent.client import AsyncStockade, Portal
 
 WORKSPACE = "/workspace"
-CHUNK_BYTES = 256 * 1024
 _SPOOL_BYTES = 16 * 1024 * 1024
 
 
@@ -196,8 +195,11 @@ class AsyncSandbox:
         finally:
             call.cancel()
 
-    async def upload(self, directory: Path | str, path: str = WORKSPACE) -> int:
-        """Copy the content of a local directory into one of the sandbox. Returns how many files were made."""
+    async def upload(self, source: Path | str, path: str = WORKSPACE) -> int:
+        """Copy a local file, or what a directory holds, into a directory of the sandbox.
+
+        Returns how many files and directories were made. Raises StockadeError.
+        """
         from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
 
         stub = self._stockade.stub(file_service_pb2_grpc.FileServiceStub, "sandbox")
@@ -205,12 +207,28 @@ class AsyncSandbox:
 
         async def requests() -> AsyncIterator[file_service_pb2.UploadArchiveRequest]:
             yield file_service_pb2.UploadArchiveRequest(start=start)
-            for chunk in _archive(Path(directory)):
+            for chunk in pack(Path(source)):
                 yield file_service_pb2.UploadArchiveRequest(data=chunk)
 
         with typed_errors():
             answer = await stub.UploadArchive(requests(), metadata=trace_metadata())
         return int(answer.files)
+
+    async def download(self, path: str, directory: Path | str) -> int:
+        """Copy a file or directory of the sandbox into a local directory; links are left out.
+
+        Returns how many files there were. Raises StockadeError.
+        """
+        from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
+
+        stub = self._stockade.stub(file_service_pb2_grpc.FileServiceStub, "sandbox")
+        request = file_service_pb2.DownloadArchiveRequest(sandbox=self.name, path=path)
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+            with typed_errors():
+                async for answer in stub.DownloadArchive(request, metadata=trace_metadata()):
+                    spool.write(answer.data)
+            spool.seek(0)
+            return unpack(spool, Path(directory))
 
     async def usage(self) -> sandbox_pb2.SandboxUsage:
         """What it has used so far. Raises StockadeError."""
@@ -248,6 +266,7 @@ class Sandbox:
     delete = blocking(AsyncSandbox.delete)
     run = blocking(AsyncSandbox.run)
     upload = blocking(AsyncSandbox.upload)
+    download = blocking(AsyncSandbox.download)
     usage = blocking(AsyncSandbox.usage)
 
     @property
@@ -300,23 +319,3 @@ async def _exec_requests(
     await answered.wait()
     async for each in inputs:
         yield exec_service_pb2.ExecRequest(input=each)
-
-
-def _archive(directory: Path) -> Iterator[bytes]:
-    """`directory`'s content as a tar archive, in chunks; owners are left out, since inside all belongs to the agent."""
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-        with tarfile.open(fileobj=spool, mode="w") as archive:
-            archive.add(directory, arcname=".", filter=_nobody)
-        spool.seek(0)
-        yield from _chunks(spool)
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk
-
-
-def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member

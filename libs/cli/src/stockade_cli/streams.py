@@ -11,7 +11,8 @@ from contextlib import aclosing
 from typing import IO, Any, TypeVar
 
 from stockade.sandbox.v1 import exec_service_pb2
-from stockade_agent.sandbox import CHUNK_BYTES, AsyncSandbox, Ending
+from stockade_agent.archive import CHUNK_BYTES
+from stockade_agent.sandbox import AsyncSandbox, Ending
 
 from stockade_cli.errors import Exit
 

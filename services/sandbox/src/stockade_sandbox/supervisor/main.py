@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from . import frames, kernel, spawn
+from . import frames, kernel, mounts, spawn
 from .doors import Doors
 from .environment import exec_environment
 from .execs import Exec
@@ -28,7 +28,8 @@ class Supervisor:
         self._execs: dict[int, Exec] = {}
         self._environment = dict(os.environ)
         self._work_dir = os.getcwd()
-        self._restriction = Restriction()
+        self._places = mounts.writable()
+        self._restriction = Restriction(self._places)
         self._line.on_connect = self._introduce
         self._line.on_frame = self._obey
         self._line.on_uncongested = self._uncongested
@@ -106,7 +107,7 @@ class Supervisor:
         if operation is not None:
             run = lambda: _file_operation(operation)  # noqa: E731 - what the child does instead of a program
         try:
-            child = spawn.fork(order, self._restriction.apply, run)
+            child = spawn.fork(order, self._restriction.ruleset, run)
         except OSError as error:
             self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": "fork"})
             return
@@ -130,7 +131,7 @@ class Supervisor:
                     {
                         "cpu_s": round(usage.ru_utime + usage.ru_stime, 6),
                         "peak_kib": usage.ru_maxrss,
-                        "full": _full_disks() if status else [],
+                        "full": mounts.full(self._places)[:8] if status else [],
                     },
                 )
         self._sweep()
@@ -148,23 +149,6 @@ def _file_operation(operation: object) -> int:
     from . import files
 
     return files.perform(operation)
-
-
-def _full_disks() -> list[str]:
-    """The writable mounts that have no block or no inode left for the agent, at most eight."""
-    full = []
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-        for entry in mounts:
-            _source, place, kind, options = entry.split(" ")[:4]
-            if kind not in ("ext4", "tmpfs", "xfs", "btrfs", "overlay") or not options.startswith("rw"):
-                continue
-            try:
-                room = os.statvfs(place)
-            except OSError:
-                continue
-            if room.f_blocks and (room.f_bavail == 0 or (room.f_files and room.f_favail == 0)):
-                full.append(place[:256])
-    return full[:8]
 
 
 def _integer(message: dict[str, object], name: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from . import kernel
 
-_GO, _STATUS = 3, 4  # descriptors of the child between fork and exec
+_GO, _STATUS, _RULESET = 3, 4, 5  # descriptors of the child between fork and exec
 _LIMITS = {
     "cpu_seconds": resource.RLIMIT_CPU,
     "file_bytes": resource.RLIMIT_FSIZE,
@@ -57,13 +57,11 @@ class Child:
         self.terminal = terminal
 
 
-def fork(order: Order, restrict: Callable[[], None], run: Run | None = None) -> Child:
+def fork(order: Order, ruleset: int = -1, run: Run | None = None) -> Child:
     """Forks a child with pipes or a terminal.
 
-    It waits for a line on `go`, its traceparent; `status` then tells why it failed, or ends.
-
-    `restrict` is called in the child just before the program starts. Raises OSError: EAGAIN where the limit on pids is
-    reached, EMFILE, ENOMEM.
+    It waits for a line on `go`, its traceparent; `status` then tells why it failed, or ends. Before its program starts
+    it is held to `ruleset`. Raises OSError: EAGAIN where the limit on pids is reached, EMFILE, ENOMEM.
     """
     ours: list[int] = []
     theirs: list[int] = []
@@ -89,7 +87,7 @@ def fork(order: Order, restrict: Callable[[], None], run: Run | None = None) -> 
         _close(ours + theirs)
         raise
     if pid == 0:
-        _child(order, theirs, restrict, run)
+        _child(order, theirs + [ruleset] * (ruleset >= 0), ruleset >= 0, run)
     _close(theirs)
     for fd in ours:
         if fd >= 0:
@@ -108,7 +106,7 @@ def _close(descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def _child(order: Order, theirs: list[int], restrict: Callable[[], None], run: Run | None) -> None:
+def _child(order: Order, theirs: list[int], restricted: bool, run: Run | None) -> None:
     """The child's whole life before its program. Never returns."""
     step = "prepare"
     try:
@@ -128,7 +126,9 @@ def _child(order: Order, theirs: list[int], restrict: Callable[[], None], run: R
         os.chdir(order.cwd)
         step = "restrict"
         kernel.renounce_privileges()
-        restrict()
+        if restricted:
+            kernel.landlock_restrict(_RULESET)
+            os.close(_RULESET)
         step = "program"
         if run is not None:
             os.close(_STATUS)
@@ -146,7 +146,7 @@ def _arrange(theirs: list[int]) -> None:
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in theirs]
     for place, fd in enumerate(high):
         os.dup2(fd, place, inheritable=place < _GO)
-    os.closerange(_STATUS + 1, 1 << 20)
+    os.closerange(len(theirs), 1 << 20)
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP) and number not in range(32, 34):
             signal.signal(number, signal.SIG_DFL)

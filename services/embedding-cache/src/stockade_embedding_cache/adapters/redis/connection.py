@@ -42,6 +42,8 @@ AWAY: tuple[type[Exception], ...] = (
     OSError,
 )
 Command = Sequence[Any]
+READ_BYTES = 512 * 1024
+"""Read at once: a batch of megabytes in a few system calls, each of which gives the interpreter's lock away."""
 
 
 class RedisConnection:
@@ -55,7 +57,8 @@ class RedisConnection:
     """
 
     def __init__(self, url: str, *, cluster: bool = False, timeout_s: float = 0.05, pool: int = 8) -> None:
-        self._url, self._cluster, self._timeout_s, self._pool = url, cluster, timeout_s, pool
+        self._url, self._timeout_s, self._pool = url, timeout_s, pool
+        self.cluster = cluster
         self._threads = ThreadPoolExecutor(pool, thread_name_prefix="cache-redis")
         self._connecting = threading.Lock()
         self._client: Any = None
@@ -96,8 +99,9 @@ class RedisConnection:
             "socket_connect_timeout": self._timeout_s,
             # redis-py's own retries make seconds of a timeout of milliseconds.
             "retry": Retry(NoBackoff(), 0),
+            "socket_read_size": READ_BYTES,
         }
-        if self._cluster:
+        if self.cluster:
             return RedisCluster.from_url(self._url, max_connections=self._pool, **options)
         pool = redis.BlockingConnectionPool.from_url(
             self._url, max_connections=self._pool, timeout=self._timeout_s, **options

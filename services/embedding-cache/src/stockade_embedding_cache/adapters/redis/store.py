@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from stockade_embedding_cache.adapters.redis import record
 from stockade_embedding_cache.adapters.redis.connection import Command, RedisConnection, script
@@ -35,16 +35,14 @@ class RedisStore:
 
     async def get(self, layer: str, keys: Sequence[bytes]) -> Batch:
         by_tag = _by_tag(keys)
-        reads = [("MGET", *(_value(layer, tag, key) for key in tagged)) for tag, tagged in by_tag]
+        reads = [[_value(layer, tag, key) for key in tagged] for tag, tagged in by_tag]
+        if not self._redis.cluster:  # one MGET may span tags
+            reads = [list(chain.from_iterable(reads))] if reads else []
         # The epoch is read first: entries may be newer than it, never older.
-        epoch, *replies = await self._redis.run([("GET", _epoch(layer)), *reads])
-        values = {
-            key: value
-            for (_, tagged), reply in zip(by_tag, replies, strict=True)
-            for key, value in zip(tagged, reply, strict=True)
-            if value is not None
-        }
-        found = {key: record.decode(key, value) for key, value in values.items()}
+        epoch, *replies = await self._redis.run([("GET", _epoch(layer)), *(("MGET", *names) for names in reads)])
+        asked = chain.from_iterable(tagged for _, tagged in by_tag)
+        values = zip(asked, chain.from_iterable(replies), strict=True)
+        found = {key: record.decode(key, value) for key, value in values if value is not None}
         damaged = [key for key, entry in found.items() if entry is None]
         if damaged:
             await self._remove(layer, damaged)

@@ -7,7 +7,7 @@ import grpc
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from stockade_rpckit import tracing
+from stockade_rpckit import contract, tracing
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -31,10 +31,9 @@ def _interceptors() -> list[Any]:
 
 
 def _traced(details: grpc.aio.ClientCallDetails) -> tuple[trace.Span, grpc.aio.ClientCallDetails]:
-    method = details.method.decode() if isinstance(details.method, bytes) else details.method
-    span = tracing.tracer().start_span(
-        method.lstrip("/"), kind=SpanKind.CLIENT, attributes=tracing.rpc_attributes(method)
-    )
+    path = details.method.decode() if isinstance(details.method, bytes) else details.method
+    method = contract.method(path)
+    span = method.tracer.start_span(method.unary_name, kind=SpanKind.CLIENT, attributes=tracing.rpc_attributes(path))
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
     with trace.use_span(span):
         for key, value in tracing.outgoing_metadata():

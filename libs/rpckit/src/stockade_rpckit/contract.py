@@ -10,7 +10,10 @@ from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pool
+from opentelemetry import trace
 from stockade.options.v1 import options_pb2
+
+from stockade_rpckit import tracing
 
 OPERATOR = options_pb2.CALLER_OPERATOR
 AUDITOR = options_pb2.CALLER_AUDITOR
@@ -22,6 +25,9 @@ INTENT = options_pb2.RECORDING_INTENT
 AFTER = options_pb2.RECORDING_AFTER
 FOLDED = options_pb2.RECORDING_FOLDED
 NONE = options_pb2.RECORDING_NONE
+
+
+_SILENT = trace.NoOpTracer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,12 @@ class Method:
     def name(self) -> str:
         """The RPC's own name, without package and service."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def tracer(self) -> trace.Tracer:
+        """What makes spans of its calls: none of what is not recorded. Health checks would be noise, and a span for
+        each export of spans would never end."""
+        return tracing.tracer() if self.recording != NONE else _SILENT
 
     @property
     def unary_name(self) -> str:

@@ -59,7 +59,7 @@ class Pipeline:
     async def call(self, method: Method, context: grpc.aio.ServicerContext) -> AsyncIterator[Call]:
         """One call from its first byte to its status: traced, identified, recorded, its errors turned into statuses."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        with _tracer_for(method).start_as_current_span(
+        with method.tracer.start_as_current_span(
             method.unary_name,
             context=tracing.extract(metadata),
             kind=SpanKind.SERVER,
@@ -127,11 +127,6 @@ class Pipeline:
         await self._close_quietly(call, failure.code.name, failure.reason)
         details = failure.status().SerializeToString()
         await context.abort(failure.code, failure.message, trailing_metadata=((DETAILS_KEY, details),))
-
-
-def _tracer_for(method: Method) -> trace.Tracer:
-    """Health checks would be noise, and a span for each export of spans would never end."""
-    return tracing.tracer() if method.recording != contract.NONE else trace.NoOpTracer()
 
 
 def _authorize(call: Call) -> None:

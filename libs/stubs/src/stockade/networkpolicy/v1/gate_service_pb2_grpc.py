@@ -110,7 +110,8 @@ class GateServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDoors(self, request, context):
-        """Lists the doors that should be open, by sandbox. Callers: services, operators, auditors.
+        """Lists the doors that should be open, by sandbox. Callers: services, operators, auditors. Not recorded: the sandbox
+        service asks every second whether its doors stand, and each opening and closing has an entry of its own.
 
         Reasons: PAGE_TOKEN_INVALID.
         """

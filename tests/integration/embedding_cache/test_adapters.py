@@ -8,6 +8,7 @@ import numpy as np
 from stockade_agent.adapters import LangChainEmbeddings, OpenAIEmbedder
 from stockade_agent.embeddings import CachedEmbedder
 from stockade_agent.key import EmbeddingModel
+
 from support.cache import ServedCache, agent_headers, vector
 
 

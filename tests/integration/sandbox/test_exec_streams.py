@@ -17,7 +17,7 @@ from stockade_sandbox.supervision import Supervision
 from stockade_sandbox.supervision.output import Gap, Piece
 from stockade_sandbox.supervision.post import MOST_RUNNING
 
-from support.supervised import PYTHON, UID, Sandbox, collect, supervised
+from support.supervised import PYTHON, UID, Sandbox, collect, docker, supervised
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("engine"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -209,14 +209,17 @@ async def test_what_ended_while_the_service_was_away_is_told_afterwards() -> Non
         assert (result.stdout, result.ending.exit_code) == (b"bye\n", 5)
 
 
-async def test_an_exec_takes_little_time(sandbox: Sandbox) -> None:
-    """The bench states the target; here only that nothing waits where it should not."""
-    taken = []
-    for _ in range(100):
+async def test_an_exec_takes_a_fraction_of_docker_exec(sandbox: Sandbox) -> None:
+    """The bench states the target; on a machine under any load, only the comparison holds."""
+    ours, dockers = [], []
+    for _ in range(15):
         begun = time.perf_counter()
         await sandbox.run("true")
-        taken.append(time.perf_counter() - begun)
-    assert statistics.median(taken) < 0.015
+        ours.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        await asyncio.to_thread(docker, "exec", sandbox.container, "true")
+        dockers.append(time.perf_counter() - begun)
+    assert statistics.median(ours) < statistics.median(dockers) / 4
 
 
 async def test_the_supervisor_is_small(sandbox: Sandbox) -> None:

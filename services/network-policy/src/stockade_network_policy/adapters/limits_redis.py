@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -24,13 +25,13 @@ _CONNECTIONS = 8  # as many scripts as may be under way; Redis runs one at a tim
 class RedisLimits:
     """See `LimitStore`. `clock_us` is for tests alone: without it Redis TIME is the clock."""
 
-    def __init__(self, url: str, clock_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, url: str, clock_us: Callable[[], int] | None = None, answer_s: float = ANSWER_SECONDS) -> None:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
-            timeout=ANSWER_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
+            timeout=answer_s,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
             retry=Retry(NoBackoff(), 0),  # the client's own retries turn 50 ms into seconds
             decode_responses=True,
             protocol=2,  # no greeting to wait for: a first call has as little time as any other
@@ -38,6 +39,8 @@ class RedisLimits:
         )
         self._redis = Redis.from_pool(pool)
         self._turns = asyncio.Semaphore(_CONNECTIONS)  # first come, first served: the pool's own waiting starves some
+        self._failures = 0
+        self._answer_s = answer_s
         self._clock_us = clock_us
         names = ("take", "lend", "redeem", "reclaim", "add_bytes", "usage")
         self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
@@ -66,11 +69,7 @@ class RedisLimits:
 
     async def close_tunnel(self, agent: str, tunnel: str) -> None:
         """See `LimitStore`."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
-                await self._redis.hdel(_key(agent), f"t:{tunnel}")
-        except (RedisError, OSError, TimeoutError) as error:
-            raise LimitsUnavailable(f"Redis does not answer: {error}") from error
+        await self._answered(lambda: self._redis.hdel(_key(agent), f"t:{tunnel}"))
 
     async def add_bytes(self, agent: str, limits: Limits, amount: int) -> bool:
         """See `LimitStore`."""
@@ -97,12 +96,22 @@ class RedisLimits:
     async def _run(self, name: str, agent: str, limits: Limits, *own: str | int) -> list[str]:
         script: AsyncScript = self._scripts[name]
         now = "" if self._clock_us is None else self._clock_us()
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._turns:
-                answer: list[str] = await script(keys=[_key(agent)], args=[now, *_arguments(limits), *own])
-        except (RedisError, OSError, TimeoutError) as error:
-            raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+        arguments = [now, *_arguments(limits), *own]
+        answer: list[str] = await self._answered(lambda: script(keys=[_key(agent)], args=arguments))
         return answer
+
+    async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Redis's answer within `answer_s` of its turn; whoever waits behind one that got none is turned away."""
+        failures = self._failures
+        async with self._turns:
+            if self._failures != failures:
+                raise LimitsUnavailable("Redis did not answer those before")
+            try:
+                async with asyncio.timeout(self._answer_s):
+                    return await call()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._failures += 1
+                raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
 
 
 def _key(agent: str) -> str:

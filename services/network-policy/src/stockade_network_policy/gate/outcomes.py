@@ -5,6 +5,7 @@ before the inside was looked at, says nothing. The log is lossy by contract: a d
 closed as unknown by the judgement.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -29,6 +30,9 @@ ADDRESS_REFUSED = "ADDRESS_REFUSED: the name leads to an address that no policy 
 NAME_UNUSABLE = "NAME_UNUSABLE: the name does not resolve, or only to addresses that no policy opens"
 UNREACHABLE = "UNREACHABLE: the upstream did not answer"
 
+_INSIDE_S = 1.0
+"""How long after a tunnel's end its inside may still tell of it: the two logs are not in order."""
+
 _JUDGED = "lua_response"
 """How Envoy names the judge's own refusals, which were recorded when they were decided."""
 
@@ -47,6 +51,7 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         self._folds = folds
         self._door_of = door_of
         self._cut = cut
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService: one stream for each log of each worker."""
@@ -65,7 +70,9 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         if not decision:
             if common.upstream_cluster != "judge":  # those are the sandbox's own questions
                 self._count_undecided(entry)
-        elif details != _JUDGED and common.upstream_cluster != "inner":
+        elif common.upstream_cluster == "inner":
+            asyncio.get_running_loop().call_later(_INSIDE_S, self._told_by_nobody, entry)
+        elif details != _JUDGED:
             await self._judgement.outcome(
                 decision,
                 status=answer.response_code.value,
@@ -74,6 +81,25 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
                 duration_s=_seconds(common.duration),
                 details=_details(common, details, _refusal_of_request(details)),
             )
+
+    def _told_by_nobody(self, entry: RequestEntry) -> None:
+        """Close a tunnel that ended before its inside had anything to tell of: nothing of it left."""
+        decision = entry.common_properties.custom_tags["decision"]
+        refusal = NOT_TLS if entry.request.request_body_bytes else ""
+        task = asyncio.ensure_future(
+            self._guarded(
+                self._judgement.outcome(
+                    decision,
+                    status=entry.response.response_code.value,
+                    bytes_sent=0,
+                    bytes_received=0,
+                    duration_s=_seconds(entry.common_properties.duration),
+                    details=_details(entry.common_properties, entry.response.response_code_details, refusal),
+                )
+            )
+        )
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def tunnel_told(self, entry: TunnelEntry) -> None:
         """Count an open tunnel's bytes, or close its decision."""
@@ -99,7 +125,7 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         status, details = entry.response.response_code.value, entry.response.response_code_details
         self._folds.add(kind_of(Action.BLOCKED, "codec", details, sandbox, self._door_of(sandbox), status))
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Awaitable[object]) -> None:
         """One entry that cannot be taken never ends the stream of the others."""
         try:
             await work

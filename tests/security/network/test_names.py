@@ -136,7 +136,7 @@ BEHIND = "GET http://evil.test:EVIL/ HTTP/1.1\nHost: x"
 SMUGGLED = {
     "a second request behind the first": f"GET http://ok.test:OK/ HTTP/1.1\nHost: x\n\n{BEHIND}",
     "a request in a body": f"POST http://ok.test:OK/ HTTP/1.1\nHost: x\nContent-Length: 5\n\n{BEHIND}",
-    "one after the last chunk": f"POST http://ok.test:OK/ HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n0\n\n{BEHIND}",
+    "one after a chunk": f"POST http://ok.test:OK/ HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n0\n\n{BEHIND}",
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from stockade_embedding_cache.adapters.leases import MOST_HELD, MemoryLeases
 from stockade_embedding_cache.domain.ports import Leases
 
 from support.cache import TurnedClock, key
@@ -52,6 +53,15 @@ async def test_waiting_ends_with_a_release(leases: Leases) -> None:
 async def test_waiting_ends_with_its_time(leases: Leases) -> None:
     await leases.acquire(A, [ONE], "first", 30)
     await asyncio.wait_for(leases.wait(A, [ONE], 0.05), 1)
+
+
+async def test_no_layer_fills_the_process_with_leases(clock: TurnedClock) -> None:
+    leases, many = MemoryLeases(clock=clock), [key(i) for i in range(MOST_HELD)]
+    await leases.acquire(A, many, "greedy", 30)
+    assert await leases.acquire(A, [key("more")], "greedy", 30) == [False]
+    assert await leases.acquire(B, [key("more")], "another", 30) == [True]
+    clock.now += 30
+    assert await leases.acquire(A, [key("more"), many[0]], "greedy", 30) == [True, True]
 
 
 async def test_a_repeated_key_is_granted_once(leases: Leases) -> None:

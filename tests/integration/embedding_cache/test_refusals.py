@@ -161,6 +161,9 @@ def test_too_many_hits_for_one_message_name_the_way(served: ServedCache) -> None
     details = details_of(failed.value)
     assert (details["code"], details["reason"]) == ("RESOURCE_EXHAUSTED", "BATCH_TOO_LARGE")
     assert details["metadata"] == {"rows_that_fit": "63"}
+    with pytest.raises(grpc.RpcError) as failed:
+        agent.LeaseCompute(pb.LeaseComputeRequest(keys=keys, format=fmt))
+    assert details_of(failed.value)["reason"] == "BATCH_TOO_LARGE"
 
 
 @pytest.mark.parametrize("place", ["operators/ada", "services"])

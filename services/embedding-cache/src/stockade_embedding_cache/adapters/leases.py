@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from stockade_embedding_cache.domain.ports import Clock
 
-MOST_HELD = 100_000
-"""Leases from which on those that ran out are swept; a holder that died leaves its behind."""
+MOST_HELD = 16_384
+"""Leases of one layer at once; from there on nothing is granted, so that no agent can fill the process with them."""
 
 
 class _Held(NamedTuple):
@@ -21,45 +23,41 @@ class MemoryLeases:
 
     def __init__(self, *, clock: Clock = time.time) -> None:
         self._clock = clock
-        self._held: dict[tuple[str, bytes], _Held] = {}
+        self._held: defaultdict[str, dict[bytes, _Held]] = defaultdict(dict)
         self._changed: dict[str, asyncio.Event] = {}
 
     async def acquire(self, layer: str, keys: Sequence[bytes], lease_id: str, ttl_s: float) -> list[bool]:
-        if len(self._held) > MOST_HELD:
-            self._drop_expired()
-        now = self._clock()
-        return [self._take(layer, key, _Held(lease_id, now + ttl_s), now) for key in keys]
+        held, now = self._held[layer], self._clock()
+        if len(held) + len(keys) > MOST_HELD:
+            held = self._drop_expired(layer)
+        return [self._take(held, key, _Held(lease_id, now + ttl_s), now) for key in keys]
 
     async def release(self, layer: str, keys: Sequence[bytes], lease_id: str) -> int:
-        held = [key for key in set(keys) if self._holder(layer, key) == lease_id]
-        for key in held:
-            del self._held[layer, key]
+        held = self._held[layer]
+        own = [key for key in set(keys) if key in held and held[key].lease_id == lease_id]
+        for key in own:
+            del held[key]
         changed = self._changed.pop(layer, None)
         if changed is not None:
             changed.set()
-        return len(held)
+        return len(own)
 
     async def wait(self, layer: str, keys: Sequence[bytes], timeout_s: float) -> None:
-        now = self._clock()
-        first_end = min((self._held[layer, key].expires for key in keys if (layer, key) in self._held), default=now)
+        held, now = self._held[layer], self._clock()
+        first_end = min((held[key].expires for key in keys if key in held), default=now)
         changed = self._changed.setdefault(layer, asyncio.Event())
-        try:
-            async with asyncio.timeout(min(timeout_s, max(0.0, first_end - now))):
-                await changed.wait()
-        except TimeoutError:
-            self._drop_expired()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), min(timeout_s, max(0.0, first_end - now)))
 
-    def _take(self, layer: str, key: bytes, held: _Held, now: float) -> bool:
-        holder = self._held.get((layer, key))
-        if holder is not None and holder.expires > now:
+    def _take(self, held: dict[bytes, _Held], key: bytes, lease: _Held, now: float) -> bool:
+        holder = held.get(key)
+        if (holder is not None and holder.expires > now) or (holder is None and len(held) >= MOST_HELD):
             return False
-        self._held[layer, key] = held
+        held[key] = lease
         return True
 
-    def _holder(self, layer: str, key: bytes) -> str:
-        held = self._held.get((layer, key))
-        return held.lease_id if held else ""
-
-    def _drop_expired(self) -> None:
+    def _drop_expired(self, layer: str) -> dict[bytes, _Held]:
         now = self._clock()
-        self._held = {where: held for where, held in self._held.items() if held.expires > now}
+        live = {key: held for key, held in self._held[layer].items() if held.expires > now}
+        self._held[layer] = live
+        return live

@@ -164,6 +164,9 @@ class MemoryStore:
             evicted += 1
         held = sum((kept.size for kept in self._layers.values()), Size())
         while self.total.exceeded_by(held):
-            held -= max(self._layers.values(), key=lambda kept: kept.bytes).evict()
-            evicted += 1
+            largest, *others = heapq.nlargest(2, self._layers.values(), key=lambda kept: kept.bytes)
+            floor = others[0].bytes if others else 0
+            while self.total.exceeded_by(held) and largest.bytes >= max(floor, 1):
+                held -= largest.evict()
+                evicted += 1
         return evicted

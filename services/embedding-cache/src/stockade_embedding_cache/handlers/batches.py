@@ -72,9 +72,14 @@ class BatchesHandler:
 def join_vectors(found: Lookup, row_bytes: int) -> bytes:
     """The hits' vectors in row order. Raises BatchTooLarge when one message cannot hold them."""
     hits = [entry.data for entry in found.entries if entry is not None]
-    if len(hits) * row_bytes > MESSAGE_BYTES:
-        raise BatchTooLarge(MESSAGE_BYTES // row_bytes)
+    check_fits(len(hits), row_bytes)
     return b"".join(hits)
+
+
+def check_fits(rows: int, row_bytes: int) -> None:
+    """Raise BatchTooLarge when one message cannot hold so many rows."""
+    if rows * row_bytes > MESSAGE_BYTES:
+        raise BatchTooLarge(MESSAGE_BYTES // row_bytes)
 
 
 def _chunk(found: Lookup) -> pb.StreamGetResponse:

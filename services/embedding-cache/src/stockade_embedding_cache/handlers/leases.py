@@ -8,7 +8,7 @@ from stockade_embedding_cache.domain import bitmap
 from stockade_embedding_cache.domain.cache import LEASE_S, Cache
 from stockade_embedding_cache.domain.key import split_keys
 from stockade_embedding_cache.handlers import messages
-from stockade_embedding_cache.handlers.batches import fate, join_vectors
+from stockade_embedding_cache.handlers.batches import check_fits, fate, join_vectors
 
 
 class LeasesHandler:
@@ -17,11 +17,12 @@ class LeasesHandler:
     _cache: Cache
 
     async def LeaseCompute(self, request: pb.LeaseComputeRequest, _context: Any) -> pb.LeaseComputeResponse:
-        fmt = messages.read_format(request.format)
+        fmt, keys = messages.read_format(request.format), split_keys(request.keys)
+        check_fits(len(keys), fmt.row_bytes)  # before anything is granted
         lease = await self._cache.lease(
             messages.caller(),
             request.layer,
-            split_keys(request.keys),
+            keys,
             fmt,
             messages.read_seconds(request, "lease_ttl") or LEASE_S,
             messages.read_seconds(request, "wait") or 0.0,

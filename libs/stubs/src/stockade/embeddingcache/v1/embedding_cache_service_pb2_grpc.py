@@ -239,7 +239,7 @@ class EmbeddingCacheServiceServicer:
     def LeaseCompute(self, request, context):
         """LeaseCompute reads vectors and hands out what is missing: a thousand callers of one cold key in one layer get one
         lease between them, the others wait for its vector. Atomic per row. A holder that dies is replaced when its
-        lease runs out.
+        lease runs out. Returns BATCH_TOO_LARGE when all rows together would not fit a message of 4 MiB.
         Callers: operator, agent, service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

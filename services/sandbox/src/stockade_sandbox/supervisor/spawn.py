@@ -107,15 +107,13 @@ def _close(descriptors: list[int]) -> None:
 
 
 def _child(order: Order, theirs: list[int], restricted: bool, run: Run | None) -> None:
-    """The child's whole life before its program. Never returns."""
+    """The child's whole life before its program. Never returns.
+
+    Everything is made ready while the host puts it into its cgroup; after the word there is only the program to start.
+    """
     step = "prepare"
     try:
         _arrange(theirs)
-        word = os.read(_GO, 256)
-        if not word:
-            os._exit(127)
-        if len(word) > 1:
-            order.env.setdefault("TRACEPARENT", word[:-1].decode())
         step = "terminal"
         os.setsid()
         if order.terminal is not None:
@@ -130,6 +128,11 @@ def _child(order: Order, theirs: list[int], restricted: bool, run: Run | None) -
             kernel.landlock_restrict(_RULESET)
             os.close(_RULESET)
         step = "program"
+        word = os.read(_GO, 256)
+        if not word:
+            os._exit(127)
+        if len(word) > 1:
+            order.env.setdefault("TRACEPARENT", word[:-1].decode())
         if run is not None:
             os.close(_STATUS)
             os._exit(run())
@@ -142,15 +145,13 @@ def _child(order: Order, theirs: list[int], restricted: bool, run: Run | None) -
 
 
 def _arrange(theirs: list[int]) -> None:
-    """Puts the pipes where they belong and closes all else, the supervisor's line included."""
+    """Puts the pipes where they belong, closes all else, and takes back what Python ignores."""
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in theirs]
     for place, fd in enumerate(high):
         os.dup2(fd, place, inheritable=place < _GO)
     os.closerange(len(theirs), 1 << 20)
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP) and number not in range(32, 34):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _limit(limits: dict[str, int]) -> None:

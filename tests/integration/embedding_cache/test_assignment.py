@@ -18,6 +18,7 @@ from stockade_embedding_cache.adapters.memory import MemoryStore
 from stockade_embedding_cache.adapters.sqlite import SqliteStore
 from stockade_embedding_cache.adapters.tiered import TieredStore
 from stockade_embedding_cache.domain.cache import Cache
+from stockade_embedding_cache.domain.computing import Computing
 from stockade_embedding_cache.domain.entry import Lifetime, Quota
 from stockade_embedding_cache.domain.layer import Caller
 from stockade_embedding_cache.domain.ports import Store, StoreUnavailable
@@ -51,7 +52,8 @@ class World:
     def __init__(self, below: Store, clock: TurnedClock) -> None:
         self.clock, self.below, self.batches, self.hits = clock, Flipping(below), 0, 0
         tiered = TieredStore(MemoryStore(total=TINY, quota=TINY, clock=clock), self.below, clock=clock)
-        self.cache = Cache(tiered, MemoryLeases(clock=clock), Lifetime(clock, 500.0))
+        self.cache = Cache(tiered, Lifetime(clock, 500.0))
+        self.computing = Computing(self.cache, MemoryLeases(clock=clock))
 
     async def step(self, operation: str, texts: list[int], model: EmbeddingModel, agent: Caller, bad: int) -> None:
         """One batch; fails when a row carries what does not belong to its key."""
@@ -69,11 +71,11 @@ class World:
                     rows = self._rows(keys, fmt, bad)
                     await self.cache.publish(ADA, "types/test-generator", keys, rows, None)
                 case "lease":
-                    lease = await self.cache.lease(agent, "", keys, fmt, 30, 0)
+                    lease = await self.computing.lease(agent, "", keys, fmt, 30, 0)
                     self._check(lease.found.entries, keys, model)
                     granted = [key for key, bit in zip(keys, lease.granted, strict=True) if bit]
                     rows = self._rows(granted, fmt, -1)
-                    await self.cache.complete(agent, "", lease.lease_id, granted, rows, None)
+                    await self.computing.complete(agent, "", lease.lease_id, granted, rows, None)
                 case "delete":
                     await self.cache.delete(agent, "", keys[:1])
                 case "clear":

@@ -20,6 +20,7 @@ from stockade_embedding_cache.adapters.redis.store import RedisStore
 from stockade_embedding_cache.adapters.sqlite import SqliteStore, StoreDamaged, StoreLocked
 from stockade_embedding_cache.adapters.tiered import TieredStore
 from stockade_embedding_cache.domain.cache import Cache
+from stockade_embedding_cache.domain.computing import Computing
 from stockade_embedding_cache.domain.entry import Lifetime, Quota
 from stockade_embedding_cache.domain.eviction import Lru, Shelf, Sieve
 from stockade_embedding_cache.domain.ports import Leases, Store
@@ -35,9 +36,10 @@ SHELVES: dict[str, Callable[[], Shelf]] = {"sieve": Sieve, "lru": Lru}
 async def wire(settings: CacheSettings) -> Wiring:
     """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
     journal = Journal.open(settings.state_dir / "audit" / "journals", service="cache", slot=f"cache-{settings.slot}")
-    cache = build_cache(settings)
+    computing = build(settings)
+    cache = computing.cache
     return Wiring(
-        served=[Served(NAME, add_EmbeddingCacheServiceServicer_to_server, EmbeddingCacheHandler(cache), DESCRIBE)],
+        served=[Served(NAME, add_EmbeddingCacheServiceServicer_to_server, EmbeddingCacheHandler(computing), DESCRIBE)],
         journal=journal,
         failures=FAILURES,
         background=[functools.partial(prune_for_ever, cache, journal, settings.prune_seconds)],
@@ -45,8 +47,11 @@ async def wire(settings: CacheSettings) -> Wiring:
     )
 
 
-def build_cache(settings: CacheSettings) -> Cache:
-    """The cache on the backend that `settings` name. Ends the process, in one line, for one nobody can serve."""
+def build(settings: CacheSettings) -> Computing:
+    """The cache and its leases on the backend that `settings` name.
+
+    Ends the process, in one line, for a setting nobody can serve.
+    """
     for name, value, choices in (
         ("BACKEND", settings.backend, BACKENDS),
         ("EVICTION", settings.eviction, SHELVES),
@@ -54,13 +59,13 @@ def build_cache(settings: CacheSettings) -> Cache:
         if value not in choices:
             refuse(f"STOCKADE_CACHE_{name}={value} is unknown; choose one of {', '.join(choices)}")
     store, leases = BACKENDS[settings.backend](settings)
-    return Cache(
+    cache = Cache(
         store=MeteredStore(store),
-        leases=leases,
         lifetime=Lifetime(time.time, settings.ttl_seconds),
         publishers=settings.publishers,
         stats=Stats(start=time.time()),
     )
+    return Computing(cache, leases)
 
 
 def _memory(settings: CacheSettings) -> tuple[Store, Leases]:

@@ -1,18 +1,14 @@
-"""The cache: whose layer is asked, what may be stored, how long it lives, and who computes what is missing."""
+"""The cache: whose layer is asked, what may be stored, and how long it lives."""
 
-import asyncio
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stockade_embedding_cache.domain import layer as layers
 from stockade_embedding_cache.domain.entry import Entry, Lifetime, Size
 from stockade_embedding_cache.domain.layer import Caller
-from stockade_embedding_cache.domain.ports import Leases, Listed, Store
+from stockade_embedding_cache.domain.ports import Listed, Store
 from stockade_embedding_cache.domain.stats import Stats
 from stockade_embedding_cache.domain.vector import Format, RowFault, Rows, find_faults
-
-LEASE_S = 30.0
 
 
 class VectorInvalid(ValueError):
@@ -43,6 +39,11 @@ class Lookup:
     faults: Mapping[int, RowFault]
     epochs: Mapping[str, int]
 
+    @property
+    def missing(self) -> list[bool]:
+        """The rows that are neither found nor at fault."""
+        return [entry is None and i not in self.faults for i, entry in enumerate(self.entries)]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -55,34 +56,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """Rows sorted into found, granted to the caller, and pending elsewhere (in neither)."""
-
-    found: Lookup
-    granted: Sequence[bool]
-    lease_id: str
-    expires: float
-
-
-@dataclass(frozen=True, slots=True)
 class Cache:
-    """The service's work, on a store, its leases and a lifetime.
+    """Reading and writing, on a store and a lifetime.
 
     `publishers` are patterns of callers that may write shared layers.
     """
 
     store: Store
-    leases: Leases
     lifetime: Lifetime
     publishers: Collection[str] = ("operator/*", "service/*")
     stats: Stats = field(default_factory=lambda: Stats(0.0))
 
     async def get(self, caller: Caller, named: str, keys: Sequence[bytes], fmt: Format | None = None) -> Lookup:
         """Look `keys` up, the private layer first. A hit of another format than `fmt` is a fault, not a hit."""
-        found = await self._look_up(layers.readable(caller, named), keys, fmt)
-        hits = sum(entry is not None for entry in found.entries)
-        self.stats.hits += hits
-        self.stats.misses += len(keys) - hits
+        found = await self.look_up(layers.readable(caller, named), keys, fmt)
+        self.stats.count_found(found.entries)
         return found
 
     async def has(self, caller: Caller, named: str, keys: Sequence[bytes]) -> tuple[list[bool], dict[str, int]]:
@@ -134,38 +122,6 @@ class Cache:
         faults = {i: RowFault.NOT_FOUND for i in range(len(keys)) if i not in copies}
         return await self._store_entries(layer, keys, copies, faults)
 
-    async def lease(
-        self, caller: Caller, named: str, keys: Sequence[bytes], fmt: Format, ttl_s: float, wait_s: float
-    ) -> Lease:
-        """Find `keys`, or be told to compute what nobody else computes. Waits up to `wait_s` for others."""
-        home = layers.writable(caller, named)
-        sources = layers.readable(caller, named)
-        lease_id, deadline = secrets.token_hex(16), asyncio.get_running_loop().time() + wait_s
-        while True:
-            found = await self._look_up(sources, keys, fmt)
-            missing = [i for i, e in enumerate(found.entries) if e is None and i not in found.faults]
-            granted = await self._acquire(home, keys, missing, lease_id, ttl_s)
-            if any(granted):
-                found, granted = await self._settle(home, sources, keys, fmt, granted, lease_id)
-            remaining = deadline - asyncio.get_running_loop().time()
-            if not missing or any(granted) or remaining <= 0:
-                break
-            await self.leases.wait(home, [keys[i] for i in missing], remaining)
-        self._count_lease(found, granted)
-        return Lease(found, granted, lease_id if any(granted) else "", self.lifetime.clock() + ttl_s)
-
-    async def complete(
-        self, caller: Caller, named: str, lease_id: str, keys: Sequence[bytes], rows: Rows, ttl_s: float | None
-    ) -> Outcome:
-        """Store what was computed under a lease, then let go of the lease."""
-        outcome = await self.put(caller, named, keys, rows, ttl_s)
-        await self.leases.release(outcome.layer, keys, lease_id)
-        return outcome
-
-    async def release(self, caller: Caller, named: str, lease_id: str, keys: Sequence[bytes]) -> int:
-        """Give rows of a lease back; returns how many it still held."""
-        return await self.leases.release(layers.writable(caller, named), keys, lease_id)
-
     async def delete(self, caller: Caller, named: str, keys: Sequence[bytes]) -> tuple[int, str]:
         """Remove keys from one layer: how many there were, and the layer."""
         layer = layers.owned(caller, named)
@@ -198,7 +154,8 @@ class Cache:
         self.stats.pruned += pruned.entries
         return pruned
 
-    async def _look_up(self, sources: Sequence[str], keys: Sequence[bytes], fmt: Format | None) -> Lookup:
+    async def look_up(self, sources: Sequence[str], keys: Sequence[bytes], fmt: Format | None) -> Lookup:
+        """Find `keys` in the first of `sources` that has each. Counts damage, and nothing else."""
         entries: list[Entry | None] = [None] * len(keys)
         origins, epochs = [""] * len(keys), {}
         for layer in sources:
@@ -212,42 +169,6 @@ class Cache:
         for i in faults:
             entries[i] = None
         return Lookup(entries, origins, faults, epochs)
-
-    async def _acquire(
-        self, layer: str, keys: Sequence[bytes], missing: Sequence[int], lease_id: str, ttl_s: float
-    ) -> list[bool]:
-        granted = [False] * len(keys)
-        if missing:
-            taken = await self.leases.acquire(layer, [keys[i] for i in missing], lease_id, ttl_s)
-            for i, bit in zip(missing, taken, strict=True):
-                granted[i] = bit
-        return granted
-
-    async def _settle(
-        self,
-        home: str,
-        sources: Sequence[str],
-        keys: Sequence[bytes],
-        fmt: Format,
-        granted: Sequence[bool],
-        lease_id: str,
-    ) -> tuple[Lookup, list[bool]]:
-        """Look again after taking, and give back what was stored after the first look and before the taking.
-
-        Who computes a row stores it before he releases it, so that this is what makes "computed once" true.
-        """
-        found = await self._look_up(sources, keys, fmt)
-        open_ = [entry is None and i not in found.faults for i, entry in enumerate(found.entries)]
-        late = [key for key, bit, missing in zip(keys, granted, open_, strict=True) if bit and not missing]
-        if late:
-            await self.leases.release(home, late, lease_id)
-        return found, [bit and missing for bit, missing in zip(granted, open_, strict=True)]
-
-    def _count_lease(self, found: Lookup, granted: Sequence[bool]) -> None:
-        hits = sum(entry is not None for entry in found.entries)
-        self.stats.hits += hits
-        self.stats.misses += len(found.entries) - hits
-        self.stats.leases_granted += sum(granted)
 
     async def _store_rows(
         self, layer: str, writer: str, keys: Sequence[bytes], rows: Rows, ttl_s: float | None

@@ -1,5 +1,6 @@
 """What the service counts since it started."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,3 +17,9 @@ class Stats:
     pruned: int = 0
     damaged: int = 0
     leases_granted: int = 0
+
+    def count_found(self, rows: Sequence[object | None]) -> None:
+        """Count rows that were asked for: None is a miss."""
+        misses = rows.count(None)
+        self.hits += len(rows) - misses
+        self.misses += misses

@@ -5,7 +5,7 @@ from typing import Any
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as pb
 
 from stockade_embedding_cache.domain import bitmap
-from stockade_embedding_cache.domain.cache import LEASE_S, Cache
+from stockade_embedding_cache.domain.computing import LEASE_S, Computing
 from stockade_embedding_cache.domain.key import split_keys
 from stockade_embedding_cache.handlers import messages
 from stockade_embedding_cache.handlers.batches import check_fits, fate, join_vectors
@@ -14,12 +14,12 @@ from stockade_embedding_cache.handlers.batches import check_fits, fate, join_vec
 class LeasesHandler:
     """The RPCs of get-or-compute."""
 
-    _cache: Cache
+    _computing: Computing
 
     async def LeaseCompute(self, request: pb.LeaseComputeRequest, _context: Any) -> pb.LeaseComputeResponse:
         fmt, keys = messages.read_format(request.format), split_keys(request.keys)
         check_fits(len(keys), fmt.row_bytes)  # before anything is granted
-        lease = await self._cache.lease(
+        lease = await self._computing.lease(
             messages.caller(),
             request.layer,
             keys,
@@ -38,7 +38,7 @@ class LeasesHandler:
         )
 
     async def CompleteCompute(self, request: pb.CompleteComputeRequest, _context: Any) -> pb.CompleteComputeResponse:
-        outcome = await self._cache.complete(
+        outcome = await self._computing.complete(
             messages.caller(),
             request.layer,
             request.lease_id,
@@ -49,7 +49,7 @@ class LeasesHandler:
         return pb.CompleteComputeResponse(**fate(outcome))
 
     async def ReleaseCompute(self, request: pb.ReleaseComputeRequest, _context: Any) -> pb.ReleaseComputeResponse:
-        released = await self._cache.release(
+        released = await self._computing.release(
             messages.caller(), request.layer, request.lease_id, split_keys(request.keys)
         )
         return pb.ReleaseComputeResponse(released_count=released)

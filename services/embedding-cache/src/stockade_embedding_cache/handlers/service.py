@@ -6,7 +6,7 @@ from typing import Any
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as pb
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2_grpc as rpc
 
-from stockade_embedding_cache.domain.cache import Cache
+from stockade_embedding_cache.domain.computing import Computing
 from stockade_embedding_cache.handlers.batches import BatchesHandler
 from stockade_embedding_cache.handlers.entries import EntriesHandler
 from stockade_embedding_cache.handlers.leases import LeasesHandler
@@ -20,8 +20,8 @@ class EmbeddingCacheHandler(
 ):
     """stockade.embeddingcache.v1.EmbeddingCacheService."""
 
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
+    def __init__(self, computing: Computing) -> None:
+        self._cache, self._computing = computing.cache, computing
 
 
 def _layer(request: Any) -> Mapping[str, Any]:

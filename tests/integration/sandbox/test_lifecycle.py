@@ -100,7 +100,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"agent_type": "security-scanner"},
         "FAILED_PRECONDITION",
         "TIER_UNAVAILABLE",
-        "STOCKADE_SANDBOX_TIERS",
+        "STOCKADE_SANDBOX_ACCEPT_LOWER_TIER",
     ),
     "a gated sandbox without a gate": (
         {"agent_type": "test-writer", "network_mode": "NETWORK_MODE_WHITELISTED"},

@@ -40,7 +40,7 @@ STARTS: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "a corrupt catalogue of profiles": (_corrupt_profiles, "correct the file"),
     "a catalogue that is not there": (lambda _: {"PROFILES": "/nowhere/profiles.yaml"}, "/nowhere/profiles.yaml"),
     "a corrupt registry": (_corrupt_registry, "move it away"),
-    "a tier that is none": (lambda _: {"TIERS": "RUNC,KVM"}, "RUNC, GVISOR"),
+    "a tier that is none": (lambda _: {"TIERS": "RUNC,KVM"}, "serves RUNC"),
     "a setting that is none": (lambda _: {"TEIRS": "RUNC"}, "STOCKADE_SANDBOX_TIERS"),
     "a setting of the wrong type": (lambda _: {"UID_BASE": "high"}, "STOCKADE_SANDBOX_UID_BASE"),
 }

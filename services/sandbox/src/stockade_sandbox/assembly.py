@@ -198,7 +198,6 @@ class Assembly:
             uid=sandbox.uid,
             limits=sandbox.limits,
             cpus=sandbox.cpus,
-            tier=sandbox.tier,
             host_network=sandbox.network_mode is NetworkMode.HOST,
             command=tuple(supervisor_command()),
             working_dir=AGENT_HOME,

@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     images: tuple[str, ...] = ("stockade/*",)
     """Images that may run, as shell patterns."""
     tiers: tuple[str, ...] = ("RUNC",)
-    """Tiers of this node: RUNC, GVISOR."""
+    """Tiers of this node. This version serves RUNC."""
     accept_lower_tier: bool = False
     """Whether an agent type whose profile wants more than this node has runs in the strongest tier that it has."""
     allow_host_network: bool = False
@@ -58,10 +58,9 @@ class Settings(ServiceSettings):
     """Group, by name or number, that Envoy runs under: it creates its sockets in the sandboxes' directories."""
 
     def rules(self) -> Rules:
-        """What the operator permits. Raises ValueError for a tier that is none."""
-        unknown = [tier for tier in self.tiers if tier not in ("RUNC", "GVISOR")]
-        if unknown or not self.tiers:
-            raise ValueError(f"{PREFIX}_TIERS: want RUNC, GVISOR or both, not {','.join(self.tiers)!r}")
+        """What the operator permits. Raises ValueError for a tier that is not served."""
+        if set(self.tiers) != {"RUNC"}:
+            raise ValueError(f"{PREFIX}_TIERS: this version serves RUNC, not {','.join(self.tiers)!r}")
         return Rules(
             default_image=self.default_image,
             images=(*self.images, self.default_image),

@@ -63,8 +63,8 @@ class TierUnavailable(SandboxError):
 
     def __init__(self, wanted: Tier, available: Tier) -> None:
         super().__init__(
-            f"tier {wanted.name} is wanted and this node has {available.name} at most; enable {wanted.name} with "
-            f"STOCKADE_SANDBOX_TIERS, or permit what is there with STOCKADE_SANDBOX_ACCEPT_LOWER_TIER"
+            f"tier {wanted.name} is wanted and this node has {available.name} at most; ask another node, or let an "
+            f"operator permit less for the profile with STOCKADE_SANDBOX_ACCEPT_LOWER_TIER"
         )
         self.wanted, self.available = wanted, available
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox, Tier
+from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox
 from stockade_sandbox.domain.snapshot import Snapshot
 from stockade_sandbox.domain.usage import Disk, Network
 
@@ -32,7 +32,6 @@ class Container:
     uid: int
     limits: Limits
     cpus: tuple[int, ...]
-    tier: Tier
     host_network: bool
     command: tuple[str, ...]
     mounts: tuple[Mount, ...]

@@ -7,23 +7,21 @@ import asyncio
 import struct
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import docker
 import requests
 import urllib3
+from docker.types import CancellableStream
 from stockade_rpckit import threads
-from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
 from stockade_sandbox.domain.ports import Change, Container, ContainerState, ContainerStatus, EngineEvent, LogLine
 from stockade_sandbox.domain.sandbox import Limits
 from stockade_sandbox.engines import hardening
-
-log = get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,29 +94,24 @@ class DockerEngine:
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """See `Engine.events`."""
-        loop, queue, stopped = asyncio.get_running_loop(), asyncio.Queue[EngineEvent](), threading.Event()
-
-        def tell() -> None:
-            for event in self._told(stopped):
-                if stopped.is_set():
-                    return
-                loop.call_soon_threadsafe(queue.put_nowait, event)
-
-        threading.Thread(target=tell, name="docker-events", daemon=True).start()
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            stopped.set()
+        filters = {"type": "container", "label": self._label, "event": list(_CHANGES)}
+        while True:
+            try:
+                stream = await self._run(docker.APIClient.events, filters=filters, decode=True)
+            except (EngineUnavailable, EngineRefused):
+                await asyncio.sleep(_RECONNECT_SECONDS)
+                continue
+            yield EngineEvent(Change.CONNECTED)
+            async with aclosing(_read(stream)) as told:
+                async for event in told:
+                    yield EngineEvent(_CHANGES[event["Action"]], event["Actor"]["Attributes"]["name"])
 
     async def logs(self, name: str, tail: int, follow: bool) -> AsyncGenerator[LogLine, None]:
         """See `Engine.logs`."""
-        lines = await threads.run(self._log_lines, name, tail, follow)
-        try:
-            while (line := await threads.run(next, lines, None)) is not None:
+        response = await self._run(_open_log, name, tail, follow)
+        async with aclosing(_read(CancellableStream(_framed_lines(response), response))) as lines:
+            async for line in lines:
                 yield line
-        finally:
-            await threads.run(lines.close)
 
     @property
     def _label(self) -> str:
@@ -160,30 +153,39 @@ class DockerEngine:
         except docker.errors.NotFound as error:  # ImageNotFound too, which is a kind of it
             raise ImageMissing(container.image) from error
 
-    def _told(self, stopped: threading.Event) -> Iterator[EngineEvent]:
-        """Events for ever; each connection begins with CONNECTED."""
-        filters = {"type": "container", "label": self._label, "event": list(_CHANGES)}
-        while not stopped.is_set():
-            try:
-                with self._translated():
-                    stream = self._client().events(filters=filters, decode=True)
-                    yield EngineEvent(Change.CONNECTED)
-                    for event in stream:
-                        yield EngineEvent(_CHANGES[event["Action"]], event["Actor"]["Attributes"]["name"])
-            except (EngineUnavailable, EngineRefused) as error:
-                log.debug("the engine tells no events", extra={"error": str(error)})
-            stopped.wait(_RECONNECT_SECONDS)
 
-    def _log_lines(self, name: str, tail: int, follow: bool) -> Generator[LogLine, None, None]:
-        """The multiplexed stream of GET /containers/{id}/logs: frames of stream (1 byte), 3 zeroes, length, payload."""
-        with self._translated():
-            client = docker.APIClient(self._address, version="auto", timeout=_CALL_SECONDS)
-        query = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": tail or "all"}
-        url = f"{client.base_url}/v{client.api_version}/containers/{name}/logs"
-        return _framed_lines(client.get(url, params=query, stream=True, timeout=None))
+async def _read(stream: "CancellableStream[Any]") -> AsyncGenerator[Any, None]:
+    """What a blocking stream yields. A thread of its own reads it, since it may wait for ever; closing ends both."""
+    loop, queue, end = asyncio.get_running_loop(), asyncio.Queue[Any](), object()
+
+    def read() -> None:
+        with suppress(*_UNREACHABLE, OSError, ValueError):  # what a stream that is closed under its reader may raise
+            for item in stream:
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(queue.put_nowait, end)
+
+    threading.Thread(target=read, name="docker-stream", daemon=True).start()
+    try:
+        while (item := await queue.get()) is not end:
+            yield item
+    finally:
+        with suppress(*_UNREACHABLE, OSError, docker.errors.DockerException):
+            stream.close()
 
 
-def _framed_lines(response: requests.Response) -> Generator[LogLine, None, None]:
+def _open_log(client: docker.APIClient, name: str, tail: int, follow: bool) -> requests.Response:
+    """GET /containers/{id}/logs, which docker-py's own method reads without telling the streams apart."""
+    query = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": tail or "all"}
+    url = f"{client.base_url}/v{client.api_version}/containers/{name}/logs"
+    response = client.get(url, params=query, stream=True, timeout=None)
+    if not response.ok:
+        raise EngineRefused(response.json().get("message", response.reason))
+    return response
+
+
+def _framed_lines(response: requests.Response) -> Iterator[LogLine]:
+    """Docker's multiplexed stream: frames of stream (1 byte), three zeroes, length (4 bytes), payload."""
     with response:
         while len(header := response.raw.read(8)) == 8:
             stream, length = struct.unpack(">BxxxL", header)

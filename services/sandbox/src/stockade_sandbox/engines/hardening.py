@@ -9,9 +9,7 @@ from typing import Any
 
 from stockade_sandbox import seccomp
 from stockade_sandbox.domain.ports import Container, Mount
-from stockade_sandbox.domain.sandbox import Limits, Tier
-
-RUNTIMES = {Tier.RUNC: "runc", Tier.GVISOR: "runsc"}
+from stockade_sandbox.domain.sandbox import Limits
 
 MASKED_PATHS = (
     # what the host is made of, and how busy it is
@@ -92,7 +90,7 @@ def host_config(container: Container, image_volumes: Iterable[str]) -> dict[str,
     """The part that the engine enforces."""
     return {
         "NetworkMode": "host" if container.host_network else "none",
-        "Runtime": RUNTIMES[container.tier],
+        "Runtime": "runc",
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
         "ReadonlyRootfs": True,

@@ -93,6 +93,14 @@ async def test_the_hour(store: LimitStore, agent: str, clock: Clock) -> None:
     assert await passed(store, agent, limits, 10) == 5
 
 
+async def test_several_at_once_pass_all_or_none(store: LimitStore, agent: str) -> None:
+    assert await store.take(agent, TEN, count=8) is None
+    refusal = await store.take(agent, TEN, count=3)
+    assert refusal is not None
+    assert refusal.retry_after_us == SECOND
+    assert await store.take(agent, TEN, count=2) is None
+
+
 async def test_agents_do_not_share(store: LimitStore, agent: str) -> None:
     assert await passed(store, agent, TEN, 20) == 10
     assert await passed(store, f"{agent}-other", TEN, 20) == 10
@@ -183,7 +191,8 @@ async def _step(store: LimitStore, agent: str, limits: Limits, step: int) -> obj
     kind = dice.choice(("take", "take", "tunnel", "lend", "redeem", "redeem", "reclaim", "bytes", "usage", "close"))
     earlier = str(step - dice.randrange(1, 12))
     if kind in ("take", "tunnel"):
-        return await store.take(agent, limits, tunnel=str(step) if kind == "tunnel" else "")
+        tunnel = str(step) if kind == "tunnel" else ""
+        return await store.take(agent, limits, tunnel=tunnel, count=dice.choice((1, 1, 1, 3)))
     if kind == "lend":
         return await store.lend(agent, limits, lease=str(step), tokens=4, lifetime_us=20 * SECOND)
     if kind == "redeem":

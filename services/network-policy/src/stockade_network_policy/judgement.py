@@ -56,11 +56,27 @@ class Judgement:
         decision = _decision(decision_id, policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
         try:
-            await self._journal.append(_entry(judged, policy, asker))
+            await self._journal.append(_entry(judged, policy, asker, pending=decision.verdict is Verdict.ALLOW))
         except RecordUnavailable:
             await self._close_tunnel(judged)
             raise
         self.decisions.add(judged)
+        return decision
+
+    async def count(self, request: Request, hits: int) -> Decision:
+        """Only counts: limits without a policy on hosts, for askers that have one of their own. Nothing is to follow.
+
+        Raises `RecordUnavailable` as `judge` does.
+        """
+        policy = self._catalogue.rules(request.agent_type).policy
+        try:
+            refusal = await self._limits.take(request.agent, policy.limits, count=hits)
+        except LimitsUnavailable:
+            refusal = Refusal("limits_unavailable", _RETRY_US)
+        ruling = Ruling(True, "limits", "within the limits")
+        decision = _decision(new_entry_id(), policy, request, ruling, refusal)
+        judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
+        await self._journal.append(_entry(judged, policy, None, pending=False))
         return decision
 
     async def outcome(
@@ -203,7 +219,7 @@ def _limit_reason(rule: str, limits: Limits, retry_after_s: float) -> str:
     return f"the limit is {texts[rule]}; try again in {max(retry_after_s, 0.001):.3g} s"
 
 
-def _entry(judged: Judged, policy: Policy, asker: Principal | None) -> Entry:
+def _entry(judged: Judged, policy: Policy, asker: Principal | None, *, pending: bool) -> Entry:
     request, decision = judged.request, judged.decision
     _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
     optional: dict[str, Any] = {}
@@ -222,7 +238,7 @@ def _entry(judged: Judged, policy: Policy, asker: Principal | None) -> Entry:
         reason=decision.reason,
         rule=decision.rule,
         policy_version=decision.policy_version,
-        status=PENDING if decision.verdict is Verdict.ALLOW else "",
+        status=PENDING if pending else "",
         trace_id=trace_id,
         span_id=span_id,
         **optional,

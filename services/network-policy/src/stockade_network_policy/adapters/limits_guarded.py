@@ -37,11 +37,11 @@ class GuardedLimits:
         """Whether the engine was away when it was last asked."""
         return self._away_until > 0.0
 
-    async def take(self, agent: str, limits: Limits, *, tunnel: str = "") -> Refusal | None:
+    async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
         return await self._either(
-            lambda: self._engine.take(agent, limits, tunnel=tunnel),
-            lambda local: local.take(agent, self._shared(limits), tunnel=tunnel),
+            lambda: self._engine.take(agent, limits, tunnel=tunnel, count=count),
+            lambda local: local.take(agent, self._shared(limits), tunnel=tunnel, count=count),
         )
 
     async def lend(

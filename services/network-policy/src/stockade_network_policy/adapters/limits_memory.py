@@ -25,9 +25,9 @@ class MemoryLimits:
         self._agents: dict[str, tuple[Counters, Limits]] = {}
         self._calls = 0
 
-    async def take(self, agent: str, limits: Limits, *, tunnel: str = "") -> Refusal | None:
+    async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
-        return counting.take(self._counters(agent, limits), limits, self._now(), tunnel)
+        return counting.take(self._counters(agent, limits), limits, self._now(), tunnel, count)
 
     async def lend(
         self, agent: str, limits: Limits, *, lease: str, tokens: int, lifetime_us: int

@@ -45,9 +45,9 @@ class RedisLimits:
         names = ("take", "lend", "redeem", "reclaim", "add_bytes", "usage")
         self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
 
-    async def take(self, agent: str, limits: Limits, *, tunnel: str = "") -> Refusal | None:
+    async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
-        rule, retry = await self._run("take", agent, limits, tunnel)
+        rule, retry = await self._run("take", agent, limits, tunnel, count)
         return Refusal(rule, int(retry)) if rule else None
 
     async def lend(

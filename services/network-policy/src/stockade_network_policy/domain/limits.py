@@ -129,31 +129,31 @@ class Counters:
             self.requests.add(tokens, now_us)
 
 
-def take(counters: Counters, limits: Limits, now_us: int, tunnel: str = "") -> Refusal | None:
-    """Counts one request, and the tunnel it opens; or counts nothing and says which limit refuses the longest."""
+def take(counters: Counters, limits: Limits, now_us: int, tunnel: str = "", count: int = 1) -> Refusal | None:
+    """Counts requests, all or none, and the tunnel they open; or says which limit refuses the longest."""
     counters.advance(limits, now_us)
-    if refusal := _refusal(counters, limits, now_us, tunnel):
+    if refusal := _refusal(counters, limits, now_us, tunnel, count):
         return refusal
-    counters.spent += TOKEN
-    counters.requests.add(1, now_us)
+    counters.spent += count * TOKEN
+    counters.requests.add(count, now_us)
     _open(counters, limits, now_us, tunnel)
     return None
 
 
-def _refusal(counters: Counters, limits: Limits, now_us: int, tunnel: str) -> Refusal | None:
-    found = [r for r in (_minute(counters, limits), _hour(counters, limits, now_us)) if r]
+def _refusal(counters: Counters, limits: Limits, now_us: int, tunnel: str, count: int = 1) -> Refusal | None:
+    found = [r for r in (_minute(counters, limits, count), _hour(counters, limits, now_us, count)) if r]
     if other := _beside_requests(counters, limits, now_us, tunnel):
         found.append(other)
     return max(found, key=lambda refusal: refusal.retry_after_us, default=None)
 
 
-def _minute(counters: Counters, limits: Limits) -> Refusal | None:
-    excess = counters.spent + (counters.held + 1 - limits.burst_size) * TOKEN
+def _minute(counters: Counters, limits: Limits, count: int) -> Refusal | None:
+    excess = counters.spent + (counters.held + count - limits.burst_size) * TOKEN
     return Refusal("requests_per_minute", -(-excess // limits.requests_per_minute)) if excess > 0 else None
 
 
-def _hour(counters: Counters, limits: Limits, now_us: int) -> Refusal | None:
-    excess = counters.requests.total + counters.held + 1 - limits.requests_per_hour
+def _hour(counters: Counters, limits: Limits, now_us: int, count: int) -> Refusal | None:
+    excess = counters.requests.total + counters.held + count - limits.requests_per_hour
     return Refusal("requests_per_hour", counters.requests.wait_us(excess, now_us)) if excess > 0 else None
 
 

@@ -69,8 +69,8 @@ class LimitStore(Protocol):
     Every method raises LimitsUnavailable where the engine does not answer within 100 ms.
     """
 
-    async def take(self, agent: str, limits: Limits, *, tunnel: str = "") -> Refusal | None:
-        """Counts one request, and the tunnel it opens, or nothing."""
+    async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
+        """Counts so many requests, and the tunnel they open, or nothing."""
         ...
 
     async def lend(

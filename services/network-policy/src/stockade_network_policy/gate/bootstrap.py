@@ -12,9 +12,7 @@ import yaml
 from stockade_network_policy.gate import clusters, filters, telemetry
 from stockade_network_policy.gate.filters import Value
 from stockade_network_policy.gate.settings import GateSettings
-
-EXPLAIN_HOST = "policy.stockade.internal"
-"""The name under which the gate itself answers: the sandbox's latest refusals, or one by its id."""
+from stockade_network_policy.refusals import EXPLAIN_HOST
 
 SERVICES = {"sandbox": "sandbox", "networkpolicy": "policy", "embeddingcache": "cache", "audit": "audit"}
 """From the package in a gRPC path to the short name of the service that answers it."""

@@ -6,11 +6,10 @@
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -18,12 +17,13 @@ from stockade_audit import RecordUnavailable
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.tracing import extract, tracer
 
+from stockade_network_policy import refusals
 from stockade_network_policy.domain.decision import Decision, Request, Verdict
 from stockade_network_policy.gate import sockets, target
-from stockade_network_policy.gate.bootstrap import EXPLAIN_HOST
 from stockade_network_policy.gate.door import Door
 from stockade_network_policy.handlers.explain import explain
 from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.refusals import EXPLAIN_HOST
 
 log = get_logger(__name__)
 
@@ -36,7 +36,6 @@ _STATUS = {
     429: b"429 Too Many Requests",
     503: b"503 Service Unavailable",
 }
-_VERDICTS = {Verdict.DENY: (403, "BLOCKED"), Verdict.LIMIT: (429, "RATE_LIMITED")}
 
 _SAMPLED = "-01"
 """How the traceparent of a trace that is kept ends (W3C Trace Context §3.2.2.5)."""
@@ -67,7 +66,7 @@ class Judge:
         if decision.verdict is Verdict.ALLOW:
             return _allowed(decision)
         self.refused += 1
-        return _refused(decision)
+        return response(refusals.status(decision), refusals.headers(decision), refusals.body(decision))
 
     async def _judge(self, request: Request) -> Decision:
         """A traced request gets a span of its own; most are not traced, and a span costs as much as a decision."""
@@ -80,16 +79,16 @@ class Judge:
 
     async def explain(self, headers: Headers, url: str) -> bytes:
         """The sandbox's latest refusals, or the one decision that `?id=` names."""
-        parts = urlsplit(url)
-        if parts.path != "/explain":
-            return response(404, _json({"error": f"ask http://{EXPLAIN_HOST}/explain"}), _JSON)
+        parts, sandbox = urlsplit(url), headers.get("x-stockade-sandbox", "")
+        if parts.path != "/explain" or not sandbox:
+            return _told(404, {"error": f"ask http://{EXPLAIN_HOST}/explain"})
         wanted = parse_qs(parts.query).get("id", [""])[0]
-        body = explain(self.judgement, headers.get("x-stockade-sandbox", ""), wanted)
-        return response(200 if body is not None else 404, _json(body or {"error": f"no decision {wanted}"}), _JSON)
+        told = explain(self.judgement, sandbox, wanted)
+        return _told(404, {"error": f"no decision {wanted}"}) if told is None else _told(200, told)
 
     def _unavailable(self, reason: str, message: str) -> bytes:
         self.refused += 1
-        return response(503, _json({"verdict": "UNAVAILABLE", "reason": reason, "message": message}), _JSON)
+        return _told(503, {"verdict": "UNAVAILABLE", "reason": reason, "message": message})
 
 
 class Connection(asyncio.Protocol):
@@ -123,10 +122,10 @@ class Connection(asyncio.Protocol):
             elif line.startswith("GET "):
                 answer = await self._judge.explain(headers, line.split(" ")[1])
             else:
-                answer = response(400, b"", b"")
+                answer = response(400, {}, b"")
         except Exception:
             log.exception("a question could not be answered")
-            answer = response(503, b"", b"")
+            answer = response(503, {}, b"")
         self._transport.write(answer)
 
 
@@ -148,12 +147,15 @@ def parse(head: bytes) -> tuple[str, Headers]:
     return line, headers
 
 
-def response(status: int, body: bytes, headers: bytes) -> bytes:
-    """A whole answer; `headers` is lines that each end in CRLF."""
-    return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (_STATUS[status], headers, len(body), body)
+def response(status: int, headers: Headers, body: bytes) -> bytes:
+    """A whole answer."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (_STATUS[status], lines.encode(), len(body), body)
 
 
-_JSON = b"content-type: application/json\r\n"
+def _told(status: int, told: dict[str, Any]) -> bytes:
+    body = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+    return response(status, {"content-type": "application/json"}, body)
 
 
 def _request(headers: Headers, door: Door) -> Request:
@@ -177,35 +179,9 @@ def _request(headers: Headers, door: Door) -> Request:
 
 
 def _allowed(decision: Decision) -> bytes:
-    lines = (
-        f"x-stockade-decision: {decision.decision_id}\r\n"
-        f"x-stockade-host: {decision.canonical_host}\r\nx-stockade-port: {decision.port}\r\n"
-    )
-    return response(200, b"", lines.encode())
-
-
-def _refused(decision: Decision) -> bytes:
-    status, verdict = _VERDICTS[decision.verdict]
-    body = {
-        "verdict": verdict,
-        "rule": decision.rule,
-        "reason": decision.reason,
-        "policy": decision.policy,
-        "policy_version": decision.policy_version,
-        "decision": decision.decision_id,
-        "explain": f"http://{EXPLAIN_HOST}/explain?id={decision.decision_id}",
+    headers = {
+        "x-stockade-decision": decision.decision_id,
+        "x-stockade-host": decision.canonical_host,
+        "x-stockade-port": str(decision.port),
     }
-    lines = f"x-stockade-decision: {decision.decision_id}\r\nx-stockade-rule: {_header(decision.rule)}\r\n"
-    if decision.verdict is Verdict.LIMIT:
-        body["retry_after_s"] = decision.retry_after_s
-        lines += f"retry-after: {max(1, math.ceil(decision.retry_after_s))}\r\n"
-    return response(status, _json(body), _JSON + lines.encode())
-
-
-def _header(value: str) -> str:
-    """A value that fits into a header whatever a client made of it."""
-    return "".join(c if " " <= c <= "~" else "?" for c in value)
-
-
-def _json(body: object) -> bytes:
-    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
+    return response(200, headers, b"")

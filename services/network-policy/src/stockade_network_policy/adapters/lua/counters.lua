@@ -123,15 +123,15 @@ local function beside_requests(tunnel)
   end
 end
 
--- the limit that refuses the longest, or nil
-local function refusal(tunnel)
+-- the limit that refuses `count` requests the longest, or nil
+local function refusal(tunnel, count)
   local found
   local function offer(rule, retry)
     if not found or retry > found[2] then found = { rule, retry } end
   end
-  local excess = spent + (held + 1 - limits.burst) * MINUTE
+  local excess = spent + (held + count - limits.burst) * MINUTE
   if excess > 0 then offer('requests_per_minute', ceil_div(excess, limits.rate)) end
-  excess = requests.total + held + 1 - limits.hour
+  excess = requests.total + held + count - limits.hour
   if excess > 0 then offer('requests_per_hour', wait(requests, excess)) end
   local other = beside_requests(tunnel)
   if other then offer(other[1], other[2]) end

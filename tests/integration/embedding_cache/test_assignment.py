@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stockade_agent.key import EmbeddingModel
 from stockade_embedding_cache.adapters.leases import MemoryLeases
 from stockade_embedding_cache.adapters.memory import MemoryStore
-from stockade_embedding_cache.adapters.sqlite import SqliteStore
+from stockade_embedding_cache.adapters.sqlite.store import SqliteStore
 from stockade_embedding_cache.adapters.tiered import TieredStore
 from stockade_embedding_cache.domain.cache import Cache
 from stockade_embedding_cache.domain.computing import Computing

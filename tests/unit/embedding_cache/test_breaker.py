@@ -1,11 +1,11 @@
-"""The breaker round Redis."""
+"""The breaker round a backend."""
 
 import logging
 import time
 from collections.abc import Callable
 
 import pytest
-from stockade_embedding_cache.adapters.redis.breaker import Breaker
+from stockade_embedding_cache.adapters.breaker import Breaker
 from stockade_embedding_cache.domain.ports import StoreUnavailable
 
 
@@ -53,6 +53,6 @@ def test_one_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
         for _ in range(3):
             breaker.call(lambda: 1)
     assert [record.message for record in caplog.records] == [
-        "backend lost: memory serves alone",
+        "backend lost",
         "backend back",
     ]

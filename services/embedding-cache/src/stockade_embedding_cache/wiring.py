@@ -17,7 +17,8 @@ from stockade_embedding_cache.adapters.metered import MeteredStore
 from stockade_embedding_cache.adapters.redis.connection import RedisConnection
 from stockade_embedding_cache.adapters.redis.leases import RedisLeases
 from stockade_embedding_cache.adapters.redis.store import RedisStore
-from stockade_embedding_cache.adapters.sqlite import SqliteStore, StoreDamaged, StoreLocked
+from stockade_embedding_cache.adapters.sqlite.database import StoreDamaged, StoreLocked
+from stockade_embedding_cache.adapters.sqlite.store import SqliteStore
 from stockade_embedding_cache.adapters.tiered import TieredStore
 from stockade_embedding_cache.domain.cache import Cache
 from stockade_embedding_cache.domain.computing import Computing

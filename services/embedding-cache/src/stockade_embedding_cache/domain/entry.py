@@ -61,6 +61,13 @@ class Quota:
         """Whether `size` is too much."""
         return size.entries > self.entries or size.bytes > self.bytes
 
+    def surplus(self, size: Size) -> int:
+        """About how many entries are too many; 0 when none is, at least 1 when `size` is too much."""
+        if not self.exceeded_by(size):
+            return 0
+        average = max(1, size.bytes // size.entries)
+        return max(size.entries - self.entries, -(-(size.bytes - self.bytes) // average), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:

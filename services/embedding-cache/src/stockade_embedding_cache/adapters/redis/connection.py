@@ -28,7 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from stockade_embedding_cache.adapters.redis.breaker import Breaker
+from stockade_embedding_cache.adapters.breaker import Breaker
 
 AWAY: tuple[type[Exception], ...] = (
     RedisConnectionError,

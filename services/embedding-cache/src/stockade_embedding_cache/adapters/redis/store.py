@@ -138,11 +138,11 @@ class RedisStore:
     async def _make_room(self, layer: str) -> int:
         """Evict until the layer, and then all of them, keep to their quotas; returns how many entries went."""
         evicted = 0
-        while self.quota.exceeded_by(size := await self._measure(layer)):
-            evicted += await self._evict(layer, _surplus(size, self.quota))
-        while self.total.exceeded_by(held := sum((sizes := await self.sizes()).values(), Size())):
+        while surplus := self.quota.surplus(await self._measure(layer)):
+            evicted += await self._evict(layer, surplus)
+        while surplus := self.total.surplus(sum((sizes := await self.sizes()).values(), Size())):
             largest = max(sizes, key=lambda name: sizes[name].bytes)
-            evicted += await self._evict(largest, _surplus(held, self.total))
+            evicted += await self._evict(largest, surplus)
             await self._measure(largest)
         return evicted
 
@@ -226,11 +226,6 @@ def _removal(layer: str, tag: int, *which: object) -> Command:
 
 def _sum(removed: Iterable[Sequence[int]]) -> Size:
     return sum((Size(*counts) for counts in removed), Size())
-
-
-def _surplus(size: Size, quota: Quota) -> int:
-    average = max(1, size.bytes // max(1, size.entries))
-    return max(size.entries - quota.entries, -(-(size.bytes - quota.bytes) // average), 1)
 
 
 def _pairs(fields: Mapping[bytes, bytes] | Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""A breaker round a backend: after a failure nobody waits for it again until one call in a while finds it back."""
+"""A breaker round a backend: after a failure nobody waits for it until one call in a while finds it back."""
 
 import threading
 import time
@@ -57,7 +57,7 @@ class Breaker:
             if self.since is not None:
                 return
             self.since = time.time()
-        log.warning("backend lost: memory serves alone", extra={"backend": self._backend, "error": str(error)})
+        log.warning("backend lost", extra={"backend": self._backend, "error": str(error)})
 
     def _close(self) -> None:
         if self.since is None:

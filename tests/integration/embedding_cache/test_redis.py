@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 import redis
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stockade.embeddingcache.v1 import embedding_cache_service_pb2 as pb
 from stockade.embeddingcache.v1 import vector_pb2
 from stockade_agent.embeddings import CachedEmbedder
@@ -68,6 +69,13 @@ def get(agent: Any, *names: object) -> list[bool]:
 
 def degraded(served: ServedCache) -> bool:
     return bool(served.operator().GetStats(pb.GetStatsRequest()).degraded)
+
+
+def backend_health(served: ServedCache) -> str:
+    with grpc.insecure_channel(f"unix:{served.root}/run/services/cache.sock") as channel:
+        request = health_pb2.HealthCheckRequest(service="stockade.embeddingcache.v1.EmbeddingCacheService/backend")
+        found = health_pb2_grpc.HealthStub(channel).Check(request)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(found.status))
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float:
@@ -152,6 +160,7 @@ def test_starting_without_redis_works(start: Any, server: RedisServer) -> None:
     assert put(agent, 1) == [True]
     assert get(agent, 1, 2) == [True, False]
     assert degraded(served)
+    until(lambda: backend_health(served) == "NOT_SERVING", 2)
     with pytest.raises(grpc.RpcError) as failed:
         agent.ClearLayer(pb.ClearLayerRequest())
     assert (failed.value.code(), "retry when it is back" in failed.value.details()) == (
@@ -160,6 +169,7 @@ def test_starting_without_redis_works(start: Any, server: RedisServer) -> None:
     )
     server.start()
     until(lambda: not degraded(served), 4)
+    until(lambda: backend_health(served) == "SERVING", 2)
     agent.ClearLayer(pb.ClearLayerRequest())
 
 

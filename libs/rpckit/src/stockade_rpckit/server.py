@@ -25,6 +25,8 @@ from stockade_rpckit.settings import ServiceSettings, refuse
 
 log = get_logger(__name__)
 
+PARTS_SECONDS = 0.5
+
 S = TypeVar("S", bound=ServiceSettings)
 
 _OPTIONS = (
@@ -54,6 +56,7 @@ class Wiring:
 
     `background` are coroutine functions that run as long as the service; one that ends or fails ends the process,
     which its supervisor starts again. `on_drain` runs after the last call has ended and before the journal closes.
+    `parts` are what the service can do without, by the name that its health has them under, and whether they are there.
     """
 
     served: Sequence[Served]
@@ -61,6 +64,7 @@ class Wiring:
     failures: FailureTable = field(default_factory=dict)
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     on_drain: Callable[[], Awaitable[None]] | None = None
+    parts: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 def run_service(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
@@ -83,6 +87,7 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     health = HealthServicer()
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
     background = [asyncio.ensure_future(work()) for work in (recorder.run_folds, *wiring.background)]
+    background.append(asyncio.ensure_future(_watch_parts(health, wiring)))
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
     crashed = await _wait(stopping, background)
@@ -139,6 +144,15 @@ async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.
 async def _set_health(health: HealthServicer, wiring: Wiring, status: int) -> None:
     for service in ("", *(served.service for served in wiring.served)):
         await health.set(service, status)
+
+
+async def _watch_parts(health: HealthServicer, wiring: Wiring) -> None:
+    """Keep the health of the service's parts, for ever."""
+    statuses = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
+    while True:
+        for name, is_there in wiring.parts.items():
+            await health.set(name, statuses[is_there()])
+        await asyncio.sleep(PARTS_SECONDS)
 
 
 def _describe(wiring: Wiring) -> dict[str, Describe]:

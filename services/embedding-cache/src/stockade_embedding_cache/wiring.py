@@ -45,6 +45,7 @@ async def wire(settings: CacheSettings) -> Wiring:
         failures=FAILURES,
         background=[functools.partial(prune_for_ever, cache, journal, settings.prune_seconds)],
         on_drain=cache.store.close,
+        parts={f"{NAME}/backend": lambda: cache.store.degraded_since is None},
     )
 
 

@@ -76,6 +76,12 @@ def test_allow_revoke_and_diff(service: PolicyService, applied: Path) -> None:
     assert stockade(service, "policy", "diff", "cli-tester").stdout == "- b.com\n"
 
 
+def test_what_applying_a_file_would_do(service: PolicyService, applied: Path) -> None:
+    applied.write_text(FILE.replace("api.example.com", "b.com").replace("burst_size: 5", "burst_size: 3"))
+    shown = stockade(service, "policy", "diff", "cli-tester", "--file", str(applied)).stdout
+    assert shown.splitlines() == ["+ b.com", "- api.example.com", "~ limits.burst_size: 5 -> 3 (tighter)"]
+
+
 def test_propose(service: PolicyService, applied: Path) -> None:
     assert "api.example.com" in stockade(service, "policy", "propose", "cli-tester").stdout
 

@@ -1,7 +1,8 @@
 """`Judgement` with a real journal: leases, tunnels, bytes, and a record that cannot be written."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,17 @@ async def test_bytes_of_an_open_tunnel_are_counted_once(make: Make) -> None:
     await bench.judgement.outcome(tunnel.decision_id, status=200, bytes_sent=500, bytes_received=700, duration_s=1.0)
     assert (await bench.limits.usage("a1", LIMITS)).bytes_last_hour == 1200
     assert (await bench.judgement.judge(request())).rule == "bytes_per_hour"
+
+
+async def test_a_tunnel_that_outlives_its_policy_is_told_once(make: Make) -> None:
+    lifetime = replace(LIMITS, tunnel_lifetime_s=0.05)
+    bench = await make(policy(limits=lifetime))
+    await bench.judgement.judge(request(method="CONNECT", sandbox="sb-1"))
+    await bench.judgement.judge(request(sandbox="sb-2"))
+    assert bench.judgement.overdue() == []
+    await asyncio.sleep(0.1)
+    assert bench.judgement.overdue() == ["sb-1"]
+    assert bench.judgement.overdue() == []
 
 
 async def test_a_tunnel_that_ended_without_a_word_is_shown_among_the_refusals(make: Make) -> None:

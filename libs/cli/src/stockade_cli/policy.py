@@ -154,16 +154,22 @@ def _verdict(found: pb.TestPolicyResponse) -> dict[str, object]:
 @click.argument("agent_type")
 @click.option("--from", "before", type=click.IntRange(1), help="Version before; else the one before the current.")
 @click.option("--to", "after", type=click.IntRange(1), help="Version after; else the current.")
+@click.option(
+    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Else: what applying it would do."
+)
 @json_option
-def diff(agent_type: str, before: int | None, after: int | None, as_json: bool) -> None:
-    """Show exactly which hosts and limits a change of a policy added or removed."""
+def diff(agent_type: str, before: int | None, after: int | None, file: Path | None, as_json: bool) -> None:
+    """Show exactly which hosts and limits a change of a policy adds or removes."""
     with _service() as service:
-        current = service.GetPolicy(pb.GetPolicyRequest(agent_type=agent_type)).policy
-        after = after or current.version
-        request = pb.DiffPoliciesRequest(
-            before=_version(current.agent_type, before or max(1, after - 1)), after=_version(current.agent_type, after)
-        )
-        found = service.DiffPolicies(request)
+        if file:
+            in_file = pb.PolicyInFile(text=file.read_text(), agent_type=agent_type)
+            old, new = pb.PolicyOperand(agent_type=agent_type), pb.PolicyOperand(file=in_file)
+        else:
+            current = service.GetPolicy(pb.GetPolicyRequest(agent_type=agent_type)).policy
+            after = after or current.version
+            old = _version(current.agent_type, before or max(1, after - 1))
+            new = _version(current.agent_type, after)
+        found = service.DiffPolicies(pb.DiffPoliciesRequest(before=old, after=new))
     if as_json:
         print_json(found)
         return

@@ -47,6 +47,7 @@ class Judged:
     outcome: Outcome | None = None
     bytes_counted: int = 0
     alive_s: float = field(default_factory=time.monotonic)  # when it last gave a sign of life
+    cut: bool = False  # its tunnel outlived its policy and is being ended
 
 
 @dataclass(slots=True)
@@ -120,6 +121,10 @@ class Decisions:
         """Decisions that gave no sign of life for so long."""
         since = time.monotonic() - wait_s
         return list(takewhile(lambda judged: judged.alive_s < since, self._open.values()))
+
+    def open_tunnels(self) -> Iterator[Judged]:
+        """Tunnels that have not ended, as far as is known."""
+        return (judged for judged in self._open.values() if judged.request.method == "CONNECT")
 
     def awaiting(self) -> int:
         """How many decisions wait for their outcome."""

@@ -118,6 +118,20 @@ class Judgement:
         self.decisions.alive(judged)
         return await self._count_bytes(judged, bytes_sent + bytes_received)
 
+    def overdue(self) -> list[str]:
+        """Sandboxes with a tunnel that outlived its policy's `tunnel_lifetime`: to be cut. Each tunnel is told once."""
+        now_ns = time.time_ns()
+        late = [
+            judged for judged in self.decisions.open_tunnels() if not judged.cut and self._is_overdue(judged, now_ns)
+        ]
+        for judged in late:
+            judged.cut = True
+        return sorted({judged.request.sandbox for judged in late if judged.request.sandbox})
+
+    def _is_overdue(self, judged: Judged, now_ns: int) -> bool:
+        lifetime_s = self._catalogue.rules(judged.request.agent_type).policy.limits.tunnel_lifetime_s
+        return lifetime_s > 0 and now_ns - judged.time_ns > lifetime_s * 1e9
+
     def get(self, decision_id: str, sandbox: str = "") -> Judged | None:
         """The decision of that id, where `sandbox` is empty or asked for it."""
         judged = self.decisions.find(decision_id)

@@ -1,5 +1,6 @@
 """The service put together: the one module that names concrete adapters."""
 
+import asyncio
 import sqlite3
 import time
 from dataclasses import replace
@@ -55,6 +56,11 @@ async def wire(settings: PolicySettings) -> Wiring:
     snapshots = Snapshots(catalogue, signer, settings.snapshot_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
 
+    async def end_overdue() -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await gate.doors.cut(judgement.overdue())
+
     async def on_drain() -> None:
         await limits.close()
         store.close()
@@ -63,7 +69,7 @@ async def wire(settings: PolicySettings) -> Wiring:
         served=serve(catalogue, limits, judgement, gate, leases, snapshots),
         journal=journal,
         failures={**FAILURES, **gate_handlers.FAILURES},
-        background=[catalogue.follow, judgement.close_abandoned, leases.close_expired, gate.run],
+        background=[catalogue.follow, judgement.close_abandoned, leases.close_expired, gate.run, end_overdue],
         on_drain=on_drain,
     )
 

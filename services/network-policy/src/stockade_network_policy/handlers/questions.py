@@ -14,7 +14,7 @@ from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.decisions import Decisions, RefusedHost
 from stockade_network_policy.domain.decision import Request, decide, nearest
 from stockade_network_policy.domain.difference import difference
-from stockade_network_policy.domain.errors import PolicyNotFound
+from stockade_network_policy.domain.errors import PolicyInvalid, PolicyNotFound
 from stockade_network_policy.domain.hostname import PatternInvalid, canonical_pattern
 from stockade_network_policy.domain.policy import Policy, Rules
 from stockade_network_policy.handlers import messages
@@ -97,9 +97,21 @@ class PolicyHandler(Policies):
     async def _operand(self, operand: pb.PolicyOperand) -> Policy:
         if operand.HasField("policy"):
             return await threads.run(messages.read_message, operand.policy, operand.policy.agent_type)
+        if operand.HasField("file"):
+            return await self._in_file(operand.file)
         if operand.HasField("version"):
             return await self._stored_version(operand.version.agent_type, operand.version.version)
         return self._catalogue.rules(operand.agent_type).policy
+
+    async def _in_file(self, wanted: pb.PolicyInFile) -> Policy:
+        read = await threads.run(policy_file.parse, wanted.text)
+        if read.mistakes:
+            raise PolicyInvalid(read.mistakes)
+        agent_type = self._catalogue.plain_type(wanted.agent_type)
+        found = {self._catalogue.plain_type(policy.agent_type): policy for policy in read.policies}
+        if agent_type not in found:
+            raise PolicyNotFound(agent_type)
+        return found[agent_type]
 
     async def _stored_version(self, name: str, number: int) -> Policy:
         agent_type = self._catalogue.plain_type(name)

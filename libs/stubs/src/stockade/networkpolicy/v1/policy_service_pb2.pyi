@@ -214,14 +214,24 @@ class TestPolicyResponse(_message.Message):
     def __init__(self, allowed: _Optional[bool] = ..., rule: _Optional[str] = ..., reason: _Optional[str] = ..., canonical_host: _Optional[str] = ..., nearest_rule: _Optional[str] = ..., policy: _Optional[str] = ..., policy_version: _Optional[int] = ...) -> None: ...
 
 class PolicyOperand(_message.Message):
-    __slots__ = ("agent_type", "policy", "version")
+    __slots__ = ("agent_type", "policy", "version", "file")
     AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
     agent_type: str
     policy: _policy_pb2.Policy
     version: PolicyVersionName
-    def __init__(self, agent_type: _Optional[str] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., version: _Optional[_Union[PolicyVersionName, _Mapping]] = ...) -> None: ...
+    file: PolicyInFile
+    def __init__(self, agent_type: _Optional[str] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., version: _Optional[_Union[PolicyVersionName, _Mapping]] = ..., file: _Optional[_Union[PolicyInFile, _Mapping]] = ...) -> None: ...
+
+class PolicyInFile(_message.Message):
+    __slots__ = ("text", "agent_type")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    agent_type: str
+    def __init__(self, text: _Optional[str] = ..., agent_type: _Optional[str] = ...) -> None: ...
 
 class PolicyVersionName(_message.Message):
     __slots__ = ("agent_type", "version")

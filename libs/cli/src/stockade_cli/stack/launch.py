@@ -24,7 +24,7 @@ while [ "$count" -gt 0 ]; do
 done
 mount --move "$stage" "$closed"
 while read -r device point _; do
-  case $device in /dev/loop*) umount --lazy "$point" ;; esac
+  case $device in /dev/loop*) umount --lazy "$point" 2>/dev/null || true ;; esac  # gone meanwhile: as well
 done < /proc/self/mounts
 exec "$@"
 """

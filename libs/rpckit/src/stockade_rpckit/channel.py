@@ -59,33 +59,24 @@ async def _end(span: trace.Span, call: Any) -> None:
     span.end()
 
 
+async def _intercept(_self: Any, continuation: Any, details: Any, request: Any) -> Any:
+    span, details = _traced(details)
+    call = await continuation(details, request)
+    _end_with(span, call)
+    return call
+
+
 class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        span, details = _traced(details)
-        call = await continuation(details, request)
-        _end_with(span, call)
-        return call
+    intercept_unary_unary = _intercept
 
 
 class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        span, details = _traced(details)
-        call = await continuation(details, request)
-        _end_with(span, call)
-        return call
+    intercept_unary_stream = _intercept
 
 
 class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
-        span, details = _traced(details)
-        call = await continuation(details, requests)
-        _end_with(span, call)
-        return call
+    intercept_stream_unary = _intercept
 
 
 class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
-        span, details = _traced(details)
-        call = await continuation(details, requests)
-        _end_with(span, call)
-        return call
+    intercept_stream_stream = _intercept

@@ -148,6 +148,16 @@ def test_a_place_that_the_services_cannot_enter_is_named(tmp_path: Path) -> None
         assert_one_line(done.stderr, "may not enter", "--state-dir")
 
 
+@needs_root
+def test_a_state_directory_of_other_uids_is_named() -> None:
+    with placed_stack() as placed:
+        (placed.state_dir / "audit").mkdir()
+        os.chown(placed.state_dir / "audit", 1_700_000_001, 0)
+        done = placed.stockade("up")
+        assert done.returncode == 1
+        assert_one_line(done.stderr, "STOCKADE_STACK_UID_BASE=1700000000")
+
+
 def assert_one_line(said: str, *named: str) -> None:
     lines = said.strip().splitlines()
     assert len(lines) == 1, said

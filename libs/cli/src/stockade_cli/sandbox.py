@@ -15,7 +15,10 @@ from stockade_cli.connection import current_settings, stub
 from stockade_cli.durations import Duration, show_age, show_bytes
 from stockade_cli.names import short_name
 from stockade_cli.output import json_option, print_fields, print_json, print_table, say
+from stockade_cli.sandbox_files import cp
 from stockade_cli.sandbox_options import agent_request, pairs, sandbox_options
+from stockade_cli.sandbox_shell import shell
+from stockade_cli.sandbox_top import top
 from stockade_cli.streams import exit_code, run_interruptible, run_joined, sink, stderr_bytes, stdout_bytes
 
 SERVICE = sandbox_service_pb2_grpc.SandboxServiceStub
@@ -24,6 +27,11 @@ SERVICE = sandbox_service_pb2_grpc.SandboxServiceStub
 @click.group()
 def sandbox() -> None:
     """Create, list, use and stop sandboxes."""
+
+
+sandbox.add_command(cp)
+sandbox.add_command(shell)
+sandbox.add_command(top)
 
 
 @sandbox.command()

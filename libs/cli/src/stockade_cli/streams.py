@@ -26,9 +26,15 @@ Sink = Callable[[bytes], None]
 """Takes a piece of output."""
 
 
-async def run_joined(sandbox: AsyncSandbox, command: exec_service_pb2.Command, out: Sink, err: Sink) -> Ending:
-    """Run `command` with our stdin as its own, and its output into the sinks, until it ends."""
-    async with aclosing(sandbox.exec(command, stdin_inputs())) as events:
+async def run_joined(
+    sandbox: AsyncSandbox,
+    command: exec_service_pb2.Command,
+    out: Sink,
+    err: Sink,
+    inputs: AsyncIterator[exec_service_pb2.ExecInput] | None = None,
+) -> Ending:
+    """Run `command` with its output into the sinks, until it ends. What it is told is by default our stdin."""
+    async with aclosing(sandbox.exec(command, inputs or stdin_inputs())) as events:
         async for event in events:
             match event.WhichOneof("event"):
                 case "stdout":
@@ -62,6 +68,24 @@ async def stdin_inputs() -> AsyncIterator[exec_service_pb2.ExecInput]:
         room.release()
         yield exec_service_pb2.ExecInput(stdin=piece)
     yield exec_service_pb2.ExecInput(close_stdin=True)
+
+
+async def merged(*sources: AsyncIterator[R]) -> AsyncIterator[R]:
+    """What all of `sources` yield, as it comes, until the first of them ends."""
+    items: asyncio.Queue[R | None] = asyncio.Queue(maxsize=1)
+
+    async def copy(source: AsyncIterator[R]) -> None:
+        async for item in source:
+            await items.put(item)
+        await items.put(None)
+
+    tasks = [asyncio.create_task(copy(source)) for source in sources]
+    try:
+        while (item := await items.get()) is not None:
+            yield item
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def sink(stream: IO[bytes]) -> Sink:

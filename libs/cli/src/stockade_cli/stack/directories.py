@@ -61,6 +61,7 @@ def prepare(settings: StackSettings) -> None:
         for place in (settings.run_dir, settings.state_dir):
             place.parent.mkdir(parents=True, exist_ok=True)
             _check_reach(place)
+        _check_owner(settings)
         for directory in directories(settings):
             directory.make()
     except OSError as error:
@@ -73,6 +74,17 @@ def _check_reach(place: Path) -> None:
     if closed := closed_ancestor([place]):
         raise CommandFailed(
             f"{place} is below {closed}, which the services may not enter; choose another --run-dir or --state-dir"
+        )
+
+
+def _check_owner(settings: StackSettings) -> None:
+    """What is in a state directory belongs to the uids that it was made under."""
+    audit = settings.state_dir / "audit"
+    owner = audit.stat().st_uid if audit.exists() else 0
+    if owner not in (0, settings.uid_base + 1):
+        raise CommandFailed(
+            f"{settings.state_dir} belongs to uids from {owner - 1} on; set STOCKADE_STACK_UID_BASE={owner - 1}, "
+            "or choose another --state-dir"
         )
 
 

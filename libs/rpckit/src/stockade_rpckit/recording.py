@@ -18,11 +18,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from google.protobuf.message import Message
-from stockade_audit import Action, Entry, Journal, new_entry_id
+from stockade_audit import Action, Entry, Journal, RecordUnavailable, new_entry_id
 
 from stockade_rpckit import contract
 from stockade_rpckit.contract import Method
 from stockade_rpckit.identity import Principal, PrincipalKind
+from stockade_rpckit.logs import get_logger
+
+log = get_logger(__name__)
 
 Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
@@ -150,19 +153,34 @@ class Recorder:
             fold["count"] += 1
 
     async def flush_folds(self) -> None:
-        """Write one entry for each kind of call counted since the last flush; keep the counts when it fails."""
+        """Write one entry for each kind of call counted since the last flush.
+
+        Raises RecordUnavailable; what could not be written then stays counted.
+        """
         folds, self._folds = self._folds, {}
-        for fold in folds.values():
-            count, since_ns = fold.pop("count"), fold.pop("since_ns")
-            await self._journal.append(
-                Entry(**fold, action=Action.FOLDED, metadata={"count": count, "since_ns": since_ns})
-            )
+        try:
+            while folds:
+                await self._journal.append(_folded(next(iter(folds.values()))))
+                del folds[next(iter(folds))]
+        finally:
+            for key, fold in folds.items():
+                fold["count"] += self._folds.get(key, {"count": 0})["count"]
+                self._folds[key] = fold
 
     async def run_folds(self) -> None:
-        """Flush each second, for ever."""
+        """Flush each second, for ever: a record that cannot be written now is written later."""
         while True:
             await asyncio.sleep(FOLD_SECONDS)
-            await self.flush_folds()
+            try:
+                await self.flush_folds()
+            except RecordUnavailable as error:
+                log.warning("folded entries wait for the record", extra={"error": str(error)})
+
+
+def _folded(fold: Mapping[str, Any]) -> Entry:
+    fields = {name: value for name, value in fold.items() if name not in ("count", "since_ns")}
+    counted = {"count": fold["count"], "since_ns": fold["since_ns"]}
+    return Entry(**fields, action=Action.FOLDED, metadata=counted)
 
 
 _FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")

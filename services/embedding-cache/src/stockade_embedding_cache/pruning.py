@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stockade_audit import Action, Entry, Journal
+from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_rpckit.logs import get_logger
 
 from stockade_embedding_cache.domain.cache import Cache
@@ -16,11 +16,14 @@ async def prune_for_ever(cache: Cache, journal: Journal, interval_s: float) -> N
     while True:
         await asyncio.sleep(interval_s)
         try:
-            pruned = await cache.prune()
-        except StoreUnavailable as error:
-            log.warning("not pruned", extra={"error": str(error)})
-            continue
-        if pruned.entries:
-            counts = {"pruned": pruned.entries, "bytes": pruned.bytes}
-            log.info("pruned", extra=counts)
-            await journal.append(Entry(action=Action.CACHE_CLEARED, reason="expired", metadata=dict(counts)))
+            await _prune(cache, journal)
+        except (StoreUnavailable, RecordUnavailable) as error:
+            log.warning("pruning is not done, or not recorded", extra={"error": str(error)})
+
+
+async def _prune(cache: Cache, journal: Journal) -> None:
+    pruned = await cache.prune()
+    if pruned.entries:
+        counts = {"pruned": pruned.entries, "bytes": pruned.bytes}
+        log.info("pruned", extra=counts)
+        await journal.append(Entry(action=Action.CACHE_CLEARED, reason="expired", metadata=dict(counts)))

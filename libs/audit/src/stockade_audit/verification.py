@@ -114,24 +114,34 @@ class _Reading:
 
 
 def _narrowed(bad: _Bad, reading: "_Reading", stored: StoredHash | None) -> _Bad:
-    """The first entry, or failing that the first commit, that is not what was written; `bad` if none can be told."""
+    """The first entry that is not the one stored; failing that, the first commit not signed; failing both, `bad`."""
     frontier = Frontier()
+    unsigned: _Bad | None = None
     try:
-        for segment in read_segments(reading.directory, frontier):
-            for commit in segment:
-                first = frontier.size
-                for _, leaf in commit.leaves:
-                    hashed = leaf_hash(leaf)
-                    if stored is not None and stored(frontier.size) not in (None, hashed):
-                        return _Bad(Verdict.ENTRY_CHANGED, frontier.size, f"{bad.detail}: not the entry indexed")
-                    frontier.append(hashed)
-                try:
-                    check_note(commit.note, reading.key, frontier)
-                except _Bad as found:
-                    return _Bad(found.verdict, first, f"entries {first} to {frontier.size - 1}: {found.detail}")
+        for commit in _all_commits(reading.directory, frontier):
+            first = frontier.size
+            for _, leaf in commit.leaves:
+                hashed = leaf_hash(leaf)
+                if stored is not None and stored(frontier.size) not in (None, hashed):
+                    return _Bad(Verdict.ENTRY_CHANGED, frontier.size, f"{bad.detail}: this is not the entry indexed")
+                frontier.append(hashed)
+            unsigned = unsigned or _unsigned(commit, first, reading.key, frontier)
     except (_Bad, JournalDamaged):
-        pass  # what was found first stands
-    return bad
+        pass  # it ends where `bad` was found
+    return unsigned or bad
+
+
+def _unsigned(commit: Commit, first: int, key: VerifierKey, frontier: Frontier) -> _Bad | None:
+    try:
+        check_note(commit.note, key, frontier)
+    except _Bad as found:
+        return _Bad(found.verdict, first, f"entries {first} to {frontier.size - 1}: {found.detail}")
+    return None
+
+
+def _all_commits(directory: Path, frontier: Frontier) -> Iterator[Commit]:
+    for segment in read_segments(directory, frontier):
+        yield from segment
 
 
 def check_note(note: bytes, key: VerifierKey, frontier: Frontier) -> None:

@@ -28,6 +28,7 @@ class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # 
         self, request: integrity.VerifyRecordRequest, _context: Any
     ) -> AsyncIterator[integrity.VerifyRecordResponse]:
         with suppress(AuditError, OSError):  # what the witness lacks or refuses is what the reports are about
+            await threads.run(self._record.keeper.sign)  # what is indexed by now is to be checked as well
             await threads.run(self._record.keeper.hand_over)
         last = await threads.run(self._record.witness.last)
         reports = self._record.verify(tuple(request.journals))

@@ -1,0 +1,136 @@
+"""What every witness does: it keeps heads, and takes a new one only when it continues the last."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stockade_audit.head import NO_HEAD, Head, HeadRefused, JournalHead
+from stockade_audit.keys import SigningKey, VerifierKey
+from stockade_audit.tree import Frontier, consistency_proof, leaf_hash
+from stockade_audit.witness import DirectoryWitness, MemoryWitness, Witness
+
+Make = Callable[[VerifierKey], Witness]
+LEAVES = [b"%d" % n for n in range(40)]
+
+
+@pytest.fixture(params=["memory", "directory"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Opens the witness, again if it was opened before."""
+    if request.param == "directory":
+        return lambda key: DirectoryWitness(tmp_path / "witness", key)
+    kept = MemoryWitness()
+    return lambda _: kept
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> SigningKey:
+    return SigningKey.load_or_create(tmp_path / "heads.key", "stockade.dev/audit/heads")
+
+
+def node(level: int, n: int, leaves: list[bytes] = LEAVES) -> bytes:
+    return root(leaves[n << level : (n + 1) << level])
+
+
+def root(leaves: list[bytes]) -> bytes:
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf_hash(leaf))
+    return frontier.root()
+
+
+def head(key: SigningKey, previous: Head | None, leaves: dict[str, list[bytes]], journal_key: str = "k") -> Head:
+    marks = {slot: JournalHead(len(found), root(found), journal_key) for slot, found in leaves.items()}
+    sequence, before = (previous.sequence + 1, previous.hash) if previous else (1, NO_HEAD)
+    return Head(sequence, 1_795_510_539_000_000_000 + sequence * 40_000_000_000_000, before, marks).signed(key)
+
+
+def proofs(old: int, new: int) -> dict[str, list[bytes]]:
+    return {"a-0": consistency_proof(node, old, new)}
+
+
+def test_heads_that_continue_are_kept_in_order(make: Make, key: SigningKey) -> None:
+    witness = make(key.verifier)
+    assert witness.last() is None
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    second = head(key, first, {"a-0": LEAVES[:25], "b-0": []})
+    third = head(key, second, {"a-0": LEAVES, "b-0": [b"x"]})
+    witness.add(first, {})
+    witness.add(second, proofs(10, 25))
+    witness = make(key.verifier)
+    witness.add(third, {**proofs(25, 40), "b-0": []})
+    last = witness.last()
+    assert last is not None
+    assert last.note == third.note
+    assert [kept.note for kept in witness.heads()] == [first.note, second.note, third.note]
+
+
+def test_a_head_it_has_is_taken_again(make: Make, key: SigningKey) -> None:
+    witness = make(key.verifier)
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    witness.add(first, {})
+    witness.add(first, {})
+    assert len(list(witness.heads())) == 1
+
+
+CHANGED = [b"0", b"forged", *LEAVES[2:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves", "journal_key", "proof"),
+    [
+        ("a fork", {"a-0": CHANGED[:25]}, "k", proofs(10, 25)),
+        ("no proof", {"a-0": LEAVES[:25]}, "k", {}),
+        ("a wrong proof", {"a-0": LEAVES[:25]}, "k", proofs(10, 24)),
+        ("a cut tail", {"a-0": LEAVES[:9]}, "k", {}),
+        ("an old copy", {"a-0": CHANGED[:10]}, "k", {"a-0": []}),
+        ("a missing journal", {"b-0": LEAVES[:25]}, "k", {}),
+        ("another key", {"a-0": LEAVES[:25]}, "other", proofs(10, 25)),
+    ],
+)
+def test_what_does_not_continue_is_refused(
+    make: Make,
+    key: SigningKey,
+    name: str,
+    leaves: dict[str, list[bytes]],
+    journal_key: str,
+    proof: dict[str, list[bytes]],
+) -> None:
+    witness = make(key.verifier)
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    witness.add(first, {})
+    with pytest.raises(HeadRefused) as refusal:
+        witness.add(head(key, first, leaves, journal_key), proof)
+    assert refusal.value.journal == "a-0"
+    assert [kept.note for kept in make(key.verifier).heads()] == [first.note]
+
+
+def test_a_head_out_of_sequence_is_refused(make: Make, key: SigningKey) -> None:
+    witness = make(key.verifier)
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    second = head(key, first, {"a-0": LEAVES[:25]})
+    other_first = head(key, None, {"a-0": LEAVES[:9]})
+    witness.add(first, {})
+    for bad in (head(key, second, {"a-0": LEAVES}), head(key, other_first, {"a-0": LEAVES[:25]}), other_first):
+        with pytest.raises(HeadRefused):
+            witness.add(bad, proofs(10, bad.journals["a-0"].size) if bad.journals["a-0"].size > 10 else {})
+
+
+def test_a_directory_takes_no_head_of_another_key(tmp_path: Path, key: SigningKey) -> None:
+    DirectoryWitness(tmp_path / "w", key.verifier)
+    other = SigningKey.load_or_create(tmp_path / "other.key", "stockade.dev/audit/heads")
+    witness = DirectoryWitness(tmp_path / "w", other.verifier)
+    with pytest.raises(Exception, match="not signed"):
+        witness.add(head(other, None, {"a-0": LEAVES[:1]}), {})
+
+
+def test_a_line_torn_by_a_crash_is_dropped(tmp_path: Path, key: SigningKey) -> None:
+    witness = DirectoryWitness(tmp_path / "w", key.verifier)
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    witness.add(first, {})
+    (path,) = (tmp_path / "w").glob("heads-*.ndjson")
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:50])
+    witness = DirectoryWitness(tmp_path / "w", key.verifier)
+    second = Head(2, first.time_ns + 1, first.hash, first.journals).signed(key)
+    witness.add(second, {"a-0": []})
+    assert [kept.sequence for kept in DirectoryWitness(tmp_path / "w", key.verifier).heads()] == [1, 2]

@@ -193,7 +193,7 @@ def redisvl(server: RedisServer) -> dict[str, float]:
     if not python.exists():
         uv = ROOT / ".tools/uv/bin/uv"
         subprocess.run([uv, "venv", "-q", "-p", sys.executable, ROOT / ".tools/redisvl"], check=True)
-        install = [uv, "pip", "install", "-q", "-p", python, "--require-hashes", "-r", HERE / "cache_redisvl.txt"]
+        install = [uv, "pip", "install", "-q", "-p", python, "--require-hashes", "-r", ROOT / "requirements/redisvl.txt"]
         subprocess.run(install, check=True)
     command = [python, HERE / "cache_redisvl.py", server.socket]
     figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

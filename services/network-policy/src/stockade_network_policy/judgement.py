@@ -288,8 +288,14 @@ def _closing_entry(judged: Judged, outcome: Outcome, action: Action, details: Ma
         trace_id=trace_id,
         span_id=span_id,
         metadata=dict(details or {}),
-        **closing_entry_fields(outcome),
+        **(closing_entry_fields(outcome) | _refused_by(details or {})),
     )
+
+
+def _refused_by(details: Mapping[str, str]) -> dict[str, str]:
+    """Rule and reason of what the gate refused after the verdict; `refused` is "RULE: reason"."""
+    rule, _, reason = details.get("refused", "").partition(": ")
+    return {"rule": rule.lower(), "reason": reason} if rule else {}
 
 
 def closing_entry_fields(outcome: Outcome) -> dict[str, Any]:

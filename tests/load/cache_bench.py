@@ -193,8 +193,8 @@ def redisvl(server: RedisServer) -> dict[str, float]:
     if not python.exists():
         uv = ROOT / ".tools/uv/bin/uv"
         subprocess.run([uv, "venv", "-q", "-p", sys.executable, ROOT / ".tools/redisvl"], check=True)
-        install = [uv, "pip", "install", "-q", "-p", python, "--require-hashes", "-r", ROOT / "requirements/redisvl.txt"]
-        subprocess.run(install, check=True)
+        install = [uv, "pip", "install", "-q", "-p", python, "--require-hashes"]
+        subprocess.run([*install, "-r", ROOT / "requirements/redisvl.txt"], check=True)
     command = [python, HERE / "cache_redisvl.py", server.socket]
     figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return figures

@@ -24,7 +24,7 @@ from support.redis_server import redis_server
 
 RATE, BURST = 6000, 100  # of the replicas' agent: a minute, at once
 SECONDS = 60.0
-HOST = "registry.npmjs.org"
+HOST = "packages.npmjs.org"
 
 
 async def measure() -> list[Figure]:

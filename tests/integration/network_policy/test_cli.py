@@ -63,7 +63,7 @@ def test_lint_names_file_line_and_mend(service: PolicyService, tmp_path: Path) -
 
 
 def test_test(service: PolicyService, applied: Path) -> None:
-    allowed = stockade(service, "policy", "test", "cli-tester", "registry.npmjs.org")
+    allowed = stockade(service, "policy", "test", "cli-tester", "packages.npmjs.org")
     assert (allowed.returncode, "allowed_domains:*.npmjs.org" in allowed.stdout) == (0, True)
     refused = stockade(service, "policy", "test", "cli-tester", "npmjs.org")
     assert (refused.returncode, "*.npmjs.org" in refused.stdout) == (5, True)

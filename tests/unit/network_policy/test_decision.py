@@ -37,7 +37,7 @@ TIGHTENS = {
     "nothing changed": ({}, False),
     "a domain more": ({"allowed_domains": ("*.npmjs.org", "api.example.com", "x.com")}, False),
     "a domain less": ({"allowed_domains": ("*.npmjs.org",)}, True),
-    "a wildcard made narrower": ({"allowed_domains": ("*.registry.npmjs.org", "api.example.com")}, True),
+    "a wildcard made narrower": ({"allowed_domains": ("*.packages.npmjs.org", "api.example.com")}, True),
     "a host swallowed by a wildcard": ({"allowed_domains": ("*.npmjs.org", "*.example.com")}, False),
     "a port less": ({"allowed_ports": (443,)}, True),
     "a port more": ({"allowed_ports": (80, 443, 8443)}, False),

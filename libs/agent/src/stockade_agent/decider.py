@@ -1,7 +1,7 @@
 """Decisions in-process: a policy snapshot and tokens on lease, reported in batches; the service decides the rest.
 
 async with LocalDecider(stockade.channel("policy"), agent_type="test-generator") as decider:
-    decision = await decider.check("registry.npmjs.org")
+    decision = await decider.check("packages.npmjs.org")
     if decision.allowed:
         ...  # send `x-stockade-lease: {decision.lease}` to the gate, which then takes the ticket and no new token
         decider.record(decision, status=200, bytes_received=1234)

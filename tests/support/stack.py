@@ -109,7 +109,7 @@ def _next() -> int:
 @contextmanager
 def _world() -> Iterator[tuple[origins.Origin, dns.Zone]]:
     """An origin on port 80 of a loopback address, and the name server that leads ALLOWED there."""
-    address = f"127.77.{os.getpid() % 250}.{_started // 10 % 250 + 1}"
+    address = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}.{_started // 10 % 250 + 1}"
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

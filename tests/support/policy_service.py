@@ -111,6 +111,12 @@ class PolicyService:
         follower.close()
         return [entry for entry in found if wanted.items() <= entry.items()]
 
+    def health(self, part: str) -> bool:
+        """What the service's health says of a part of it; of all of it under an empty name."""
+        request = health_pb2.HealthCheckRequest(service=part)
+        answer = health_pb2_grpc.HealthStub(self._channel("services")).Check(request, timeout=5)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
     def _channel(self, place: str) -> grpc.Channel:
         channel = grpc.insecure_channel(f"unix:{self.run_dir}/{place}/policy.sock")
         self._channels.append(channel)

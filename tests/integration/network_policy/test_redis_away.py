@@ -4,10 +4,11 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from stockade.networkpolicy.v1 import decision_service_pb2 as pb
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.limits_redis import RedisLimits
@@ -15,6 +16,7 @@ from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore
 
+from support.policy_service import policy_service
 from support.redis_server import RedisServer, redis_server
 
 TEN = Limits(requests_per_minute=1, requests_per_hour=1000, burst_size=10)
@@ -98,6 +100,28 @@ async def test_killed_and_back(redis: RedisServer, denying: LimitStore) -> None:
     assert waited < 0.1
     redis.start()
     await recovered(denying)
+
+
+def test_its_health_says_when_redis_is_away_and_back(redis: RedisServer) -> None:
+    with policy_service(limits="redis", redis_url=redis.url) as service:
+        assert service.health("limits")
+        asking = pb.CheckRequestRequest(request=pb.RequestToCheck(host="api.anthropic.com"))
+        redis.process.send_signal(signal.SIGSTOP)
+        try:
+            decision = service.agent("a1", "default").decisions.CheckRequest(asking).decision
+            assert (decision.verdict, decision.rule) == (pb.VERDICT_LIMIT, "limits_unavailable")
+            _eventually(lambda: not service.health("limits"))
+        finally:
+            redis.process.send_signal(signal.SIGCONT)
+        _eventually(lambda: service.health("limits"))
+        assert service.health("")
+
+
+def _eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 4
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 async def recovered(store: LimitStore) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
     from stockade_agent.errors import Unreachable as Unreachable
+    from stockade_agent.messages import MessageLimiter as MessageLimiter
+    from stockade_agent.messages import Permit as Permit
     from stockade_agent.sandbox import AsyncSandbox as AsyncSandbox
     from stockade_agent.sandbox import Ending as Ending
     from stockade_agent.sandbox import Result as Result
@@ -42,6 +44,7 @@ _MODULES = {
         "StockadeError",
         "Unreachable",
     ),
+    "messages": ("MessageLimiter", "Permit"),
     "sandbox": ("AsyncSandbox", "Ending", "Result", "Sandbox"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

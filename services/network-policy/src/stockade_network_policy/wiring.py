@@ -3,7 +3,10 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from stockade.networkpolicy.v1 import (
     decision_service_pb2_grpc,
@@ -21,9 +24,10 @@ from stockade_network_policy import policy_file
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.limits_redis import RedisLimits
+from stockade_network_policy.adapters.messages_sqlite import SqliteMessageLimits
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.domain.ports import LimitStore, PolicyStore
+from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore, PolicyStore
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.gate.settings import PREFIX, GateSettings
 from stockade_network_policy.handlers import gate as gate_handlers
@@ -34,83 +38,72 @@ from stockade_network_policy.handlers.limits import LimitHandler
 from stockade_network_policy.handlers.questions import PolicyHandler
 from stockade_network_policy.judgement import Judgement
 from stockade_network_policy.leases import Leases
+from stockade_network_policy.permits import Messages
 from stockade_network_policy.policy_file import PolicyFile, PolicyFileCorrupt
 from stockade_network_policy.settings import PolicySettings
 from stockade_network_policy.snapshots import Signer, Snapshots
 
 PACKAGE = "stockade.networkpolicy.v1"
+_ADD: dict[str, Callable[..., None]] = {
+    "PolicyService": policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
+    "DecisionService": decision_service_pb2_grpc.add_DecisionServiceServicer_to_server,
+    "LeaseService": lease_service_pb2_grpc.add_LeaseServiceServicer_to_server,
+    "LimitService": limit_service_pb2_grpc.add_LimitServiceServicer_to_server,
+    "GateService": gate_service_pb2_grpc.add_GateServiceServicer_to_server,
+}
 
 
 async def wire(settings: PolicySettings) -> Wiring:
     """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
     seeds = read_seeds(settings)  # before anything is opened: a corrupt file changes nothing
     journal = Journal.open(settings.state_dir / "audit" / "journals", service="policy", slot=f"policy-{settings.slot}")
-    store = open_policies(settings)
+    store, message_limits = open_store(settings)
     await threads.run(store.seed, seeds.policies, now_ns=time.time_ns())
     catalogue = Catalogue(store, seeds.aliases)
     await catalogue.refresh()
-    limits = open_limits(settings)
+    limits, beside_limits = open_limits(settings)
+    permits = Messages(message_limits, limits)
+    await permits.refresh()
     judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
     leases = Leases(catalogue, limits, journal, settings.lease_seconds)
-    signer = Signer(settings.state_dir / "policy" / "snapshot.key")
-    snapshots = Snapshots(catalogue, signer, settings.snapshot_seconds)
+    snapshots = Snapshots(catalogue, Signer(store_dir(settings) / "snapshot.key"), settings.snapshot_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
-
-    async def end_overdue() -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            await gate.doors.cut(judgement.overdue())
+    handlers = {
+        "PolicyService": PolicyHandler(catalogue, judgement.decisions, snapshots),
+        "DecisionService": DecisionHandler(judgement, lambda sandbox: _narrowing(gate, sandbox)),
+        "LeaseService": LeaseHandler(leases, snapshots),
+        "LimitService": LimitHandler(catalogue, limits, judgement.decisions, permits),
+        "GateService": gate_handlers.GateHandler(gate, catalogue),
+    }
 
     async def on_drain() -> None:
         await limits.close()
         store.close()
+        message_limits.close()
 
     return Wiring(
-        served=serve(catalogue, limits, judgement, gate, leases, snapshots),
+        served=[Served(f"{PACKAGE}.{name}", _ADD[name], handler) for name, handler in handlers.items()],
         journal=journal,
         failures={**FAILURES, **gate_handlers.FAILURES},
-        background=[catalogue.follow, judgement.close_abandoned, leases.close_expired, gate.run, end_overdue],
+        background=[
+            catalogue.follow,
+            permits.follow,
+            judgement.close_abandoned,
+            leases.close_expired,
+            gate.run,
+            partial(end_overdue, judgement, gate),
+            *beside_limits,
+        ],
         on_drain=on_drain,
+        parts={"limits": lambda: not limits.degraded},
     )
 
 
-def serve(
-    catalogue: Catalogue,
-    limits: LimitStore,
-    judgement: Judgement,
-    gate: Gate,
-    leases: Leases,
-    snapshots: Snapshots,
-) -> list[Served]:
-    """The contract's services."""
-    return [
-        Served(
-            f"{PACKAGE}.PolicyService",
-            policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            PolicyHandler(catalogue, judgement.decisions, snapshots),
-        ),
-        Served(
-            f"{PACKAGE}.DecisionService",
-            decision_service_pb2_grpc.add_DecisionServiceServicer_to_server,
-            DecisionHandler(judgement, lambda sandbox: _narrowing(gate, sandbox)),
-        ),
-        Served(
-            f"{PACKAGE}.LeaseService",
-            lease_service_pb2_grpc.add_LeaseServiceServicer_to_server,
-            LeaseHandler(leases, snapshots),
-        ),
-        Served(
-            f"{PACKAGE}.LimitService",
-            limit_service_pb2_grpc.add_LimitServiceServicer_to_server,
-            LimitHandler(catalogue, limits, judgement.decisions),
-        ),
-        Served(
-            f"{PACKAGE}.GateService",
-            gate_service_pb2_grpc.add_GateServiceServicer_to_server,
-            gate_handlers.GateHandler(gate, catalogue),
-            gate_handlers.DESCRIBE,
-        ),
-    ]
+async def end_overdue(judgement: Judgement, gate: Gate) -> None:
+    """Cuts tunnels that outlived their policy, for ever."""
+    while True:
+        await asyncio.sleep(1.0)
+        await gate.doors.cut(judgement.overdue())
 
 
 def _narrowing(gate: Gate, sandbox: str) -> tuple[str, ...] | None:
@@ -126,25 +119,31 @@ def read_seeds(settings: PolicySettings) -> PolicyFile:
         refuse(str(error))
 
 
-def open_policies(settings: PolicySettings) -> PolicyStore:
-    """The store of policies."""
-    path = settings.state_dir / "policy" / "policies.sqlite"
+def store_dir(settings: PolicySettings) -> Path:
+    """Where the service keeps what outlives it."""
+    return settings.state_dir / "policy"
+
+
+def open_store(settings: PolicySettings) -> tuple[PolicyStore, MessageLimitStore]:
+    """The database of policies and of message limits."""
+    path = store_dir(settings) / "policies.sqlite"
     try:
-        return SqlitePolicies(path)
+        return SqlitePolicies(path), SqliteMessageLimits(path)
     except (sqlite3.Error, OSError) as error:
         refuse(f"{path} cannot be used as the store of policies: {error}; restore it from a backup, or move it away")
 
 
-def open_limits(settings: PolicySettings) -> LimitStore:
-    """The engine that counts."""
+def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Callable[[], Awaitable[None]]]]:
+    """The engine that counts, and what has to run beside it."""
     if settings.limits not in ("memory", "redis"):
         refuse(f"STOCKADE_POLICY_LIMITS={settings.limits} is unknown; choose memory or redis")
     if settings.redis_away not in ("deny", "local"):
         refuse(f"STOCKADE_POLICY_REDIS_AWAY={settings.redis_away} is unknown; choose deny or local")
     if settings.limits == "memory":
-        return MemoryLimits()
+        return MemoryLimits(), []
     local = MemoryLimits() if settings.redis_away == "local" else None
     try:
-        return GuardedLimits(RedisLimits(settings.redis_url), local, settings.redis_away_share)
+        guarded = GuardedLimits(RedisLimits(settings.redis_url), local, settings.redis_away_share)
     except ValueError as error:
         refuse(f"STOCKADE_POLICY_REDIS_URL: {error}")
+    return guarded, [guarded.watch]

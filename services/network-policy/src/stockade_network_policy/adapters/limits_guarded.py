@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,6 +19,7 @@ from stockade_network_policy.domain.ports import LimitStore
 log = get_logger(__name__)
 
 T = TypeVar("T")
+_ANY = Limits(requests_per_minute=1, requests_per_hour=1, burst_size=1)
 PAUSE_SECONDS = 0.5  # after a failure, how long the engine is left alone
 
 
@@ -34,7 +37,7 @@ class GuardedLimits:
 
     @property
     def degraded(self) -> bool:
-        """Whether the engine was away when it was last asked."""
+        """See `LimitStore`."""
         return self._away_until > 0.0
 
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
@@ -81,6 +84,14 @@ class GuardedLimits:
         return await self._either(
             lambda: self._engine.usage(agent, limits), lambda local: local.usage(agent, self._shared(limits))
         )
+
+    async def watch(self) -> None:
+        """Asks an engine that is away whether it is back, for ever: else only the next request would know."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            if self.degraded:
+                with contextlib.suppress(LimitsUnavailable):
+                    await self._asked(lambda: self._engine.usage("", _ANY))
 
     async def close(self) -> None:
         """See `LimitStore`."""

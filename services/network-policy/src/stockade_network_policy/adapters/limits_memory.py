@@ -25,6 +25,11 @@ class MemoryLimits:
         self._agents: dict[str, tuple[Counters, Limits]] = {}
         self._calls = 0
 
+    @property
+    def degraded(self) -> bool:
+        """See `LimitStore`."""
+        return False
+
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
         return counting.take(self._counters(agent, limits), limits, self._now(), tunnel, count)

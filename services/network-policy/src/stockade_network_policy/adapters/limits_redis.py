@@ -45,6 +45,11 @@ class RedisLimits:
         names = ("take", "lend", "redeem", "reclaim", "add_bytes", "usage")
         self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
 
+    @property
+    def degraded(self) -> bool:
+        """See `LimitStore`."""
+        return False
+
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
         rule, retry = await self._run("take", agent, limits, tunnel, count)

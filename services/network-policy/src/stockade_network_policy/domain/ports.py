@@ -13,6 +13,7 @@ from stockade_network_policy.domain.errors import (
     PolicyRequired,
 )
 from stockade_network_policy.domain.limits import Refusal, Usage
+from stockade_network_policy.domain.permits import MessageLimit
 from stockade_network_policy.domain.policy import DEFAULT, Change, Limits, Policy, Version
 
 SEED = "seed"  # who made the versions that Stockade ships with
@@ -63,11 +64,32 @@ class PolicyStore(Protocol):
         ...
 
 
+class MessageLimitStore(Protocol):
+    """Keeps the limits of messages. Safe to call from several threads; several processes may share one."""
+
+    def all(self) -> list[MessageLimit]:
+        """Every limit that was set."""
+        ...
+
+    def put(self, limit: MessageLimit) -> None:
+        """Sets the limit of its message type and agent type."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what is open."""
+        ...
+
+
 class LimitStore(Protocol):
     """Counts what agents ask for; each call is one atomic step, see `domain.limits`. Times are of its own clock.
 
     Every method raises LimitsUnavailable where the engine does not answer within 100 ms.
     """
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the engine was away when it was last asked."""
+        ...
 
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """Counts so many requests, and the tunnel they open, or nothing."""

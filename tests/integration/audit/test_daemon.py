@@ -330,3 +330,11 @@ def test_two_daemons_of_one_slot_do_not_start(auditd: Auditd, base: Path) -> Non
     assert second.returncode == 2
     assert len(second.stderr.strip().splitlines()) == 1
     assert "already served by another process" in second.stderr
+
+
+@pytest.mark.parametrize("form", [audit.EXPORT_FORMAT_CSV, audit.EXPORT_FORMAT_OCSF])
+def test_a_copy_has_a_line_for_each_entry(auditd: Auditd, form: int) -> None:
+    write(auditd.journals, [90])
+    auditd.until_indexed(SLOT, 90)
+    lines = export(auditd, form, agents=["agent-1"]).decode().splitlines()
+    assert len(lines) == 30 + (form == audit.EXPORT_FORMAT_CSV)

@@ -23,6 +23,8 @@ from stockade_audit.daemon.domain.ports import Index
 from stockade_audit.daemon.domain.query import Filter
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.leaves import read_leaves
+from stockade_audit.daemon.ocsf import ocsf_event
+from stockade_audit.daemon.tables import csv_lines
 from stockade_audit.head import Head
 
 VERSION = 1
@@ -62,19 +64,30 @@ class Export:
         yield _line(type="end", entries=self.entries)
 
 
-def ndjson(lines: Iterable[bytes]) -> Iterator[bytes]:
+def ndjson(export: Export) -> Iterator[bytes]:
     """A line each."""
-    for line in lines:
+    for line in export.lines():
         yield line + b"\n"
 
 
-def json_array(lines: Iterable[bytes]) -> Iterator[bytes]:
+def json_array(export: Export) -> Iterator[bytes]:
     """One array of all lines."""
     opening = b"[\n"
-    for line in lines:
+    for line in export.lines():
         yield opening + line
         opening = b",\n"
     yield b"\n]\n"
+
+
+def table(export: Export) -> Iterator[bytes]:
+    """CSV, which cannot be verified."""
+    return csv_lines(export.leaves())
+
+
+def ocsf(export: Export) -> Iterator[bytes]:
+    """OCSF events, which cannot be verified."""
+    for leaf in export.leaves():
+        yield ocsf_event(*leaf) + b"\n"
 
 
 def chunks(parts: Iterable[bytes], size: int = 256 << 10) -> Iterator[bytes]:

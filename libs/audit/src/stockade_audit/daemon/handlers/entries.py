@@ -12,7 +12,7 @@ from stockade_rpckit.recording import current_record
 
 from stockade_audit import Action, Journal
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row
-from stockade_audit.daemon.exporting import chunks, json_array, ndjson
+from stockade_audit.daemon.exporting import chunks, json_array, ndjson, ocsf, table
 from stockade_audit.daemon.handlers import messages
 from stockade_audit.daemon.indexing import Arrived
 from stockade_audit.daemon.record import Page, Record
@@ -22,7 +22,12 @@ from stockade_audit.reader import Place
 
 HEARTBEAT_S = 15.0
 
-_FORMS = {audit.EXPORT_FORMAT_JSON: json_array, audit.EXPORT_FORMAT_NDJSON: ndjson}
+_FORMS = {
+    audit.EXPORT_FORMAT_JSON: json_array,
+    audit.EXPORT_FORMAT_NDJSON: ndjson,
+    audit.EXPORT_FORMAT_CSV: table,
+    audit.EXPORT_FORMAT_OCSF: ocsf,
+}
 
 
 class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore[misc]
@@ -85,7 +90,7 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         indexed = await threads.run(self._record.index.indexed)
         export = await threads.run(self._record.export, messages.filter_of(request.filter))
         through = messages.indexed_messages(indexed)
-        parts = iter(chunks(_FORMS[request.format](export.lines())))
+        parts = iter(chunks(_FORMS[request.format](export)))
         while (chunk := await threads.run(next, parts, None)) is not None:
             yield audit.ExportEntriesResponse(chunk=chunk, entries=export.entries, indexed_through=through)
             through = []

@@ -28,6 +28,7 @@ from stockade_network_policy.adapters.messages_sqlite import SqliteMessageLimits
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
 from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore, PolicyStore
+from stockade_network_policy.envoy.server import serve as serve_envoy
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.gate.settings import PREFIX, GateSettings
 from stockade_network_policy.handlers import gate as gate_handlers
@@ -51,6 +52,7 @@ _ADD: dict[str, Callable[..., None]] = {
     "LimitService": limit_service_pb2_grpc.add_LimitServiceServicer_to_server,
     "GateService": gate_service_pb2_grpc.add_GateServiceServicer_to_server,
 }
+_DESCRIBE = {"GateService": gate_handlers.DESCRIBE}
 
 
 async def wire(settings: PolicySettings) -> Wiring:
@@ -82,7 +84,10 @@ async def wire(settings: PolicySettings) -> Wiring:
         message_limits.close()
 
     return Wiring(
-        served=[Served(f"{PACKAGE}.{name}", _ADD[name], handler) for name, handler in handlers.items()],
+        served=[
+            Served(f"{PACKAGE}.{name}", _ADD[name], handler, _DESCRIBE.get(name, {}))
+            for name, handler in handlers.items()
+        ],
         journal=journal,
         failures={**FAILURES, **gate_handlers.FAILURES},
         background=[
@@ -91,6 +96,7 @@ async def wire(settings: PolicySettings) -> Wiring:
             judgement.close_abandoned,
             leases.close_expired,
             gate.run,
+            partial(serve_envoy, judgement, settings.run_dir / "services"),
             partial(end_overdue, judgement, gate),
             *beside_limits,
         ],

@@ -29,7 +29,9 @@ class Settings(ServiceSettings):
     images: tuple[str, ...] = ("stockade/*",)
     """Images that may run, as shell patterns."""
     tiers: tuple[str, ...] = ("RUNC",)
-    """Tiers of this node. This version serves RUNC."""
+    """The tier of this node: RUNC, or NAMESPACE (bubblewrap, started by root) where there is no Docker."""
+    namespace_images: Path = Path("/var/lib/stockade/roots")
+    """Unpacked images of the NAMESPACE tier, each a directory named like it with every / and : replaced by +."""
     accept_lower_tier: bool = False
     """Whether an agent type whose profile wants more than this node has runs in the strongest tier that it has."""
     allow_host_network: bool = False
@@ -59,8 +61,8 @@ class Settings(ServiceSettings):
 
     def rules(self) -> Rules:
         """What the operator permits. Raises ValueError for a tier that is not served."""
-        if set(self.tiers) != {"RUNC"}:
-            raise ValueError(f"{PREFIX}_TIERS: this version serves RUNC, not {','.join(self.tiers)!r}")
+        if self.tiers not in (("RUNC",), ("NAMESPACE",)):
+            raise ValueError(f"{PREFIX}_TIERS: this version serves RUNC or NAMESPACE, not {','.join(self.tiers)!r}")
         return Rules(
             default_image=self.default_image,
             images=(*self.images, self.default_image),

@@ -22,8 +22,10 @@ from stockade_sandbox.adapters.gate_grpc import GrpcGate
 from stockade_sandbox.adapters.registry_sqlite import SqliteRegistry
 from stockade_sandbox.assembly import Assembly
 from stockade_sandbox.domain.admission import Rules
+from stockade_sandbox.domain.ports import Engine
 from stockade_sandbox.domain.profile import Catalogue, catalogue
 from stockade_sandbox.engines.docker import DockerEngine
+from stockade_sandbox.engines.namespace import NamespaceEngine
 from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import files as file_handlers
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
@@ -61,7 +63,7 @@ async def wire(settings: Settings) -> Wiring:
     journal = Journal.open(
         settings.state_dir / "audit" / "journals", service="sandbox", slot=f"sandbox-{settings.slot}"
     )
-    engine = DockerEngine(settings.engine, service_id(settings))
+    engine = _engine(settings)
     disks = LoopDisks(places.images, places.disks, places.snapshots, settings.disk_reserve_mib * MIB, settings.node)
     gate = GrpcGate(connect(f"unix:{settings.run_dir}/services/policy.sock"))
     taken = (sandbox.uid for sandbox in sandboxes.present())
@@ -131,6 +133,12 @@ async def wire(settings: Settings) -> Wiring:
         background=[upkeep.run_clock, upkeep.run_events, lifecycle.pool.run, supervision.heartbeat],
         on_drain=drain,
     )
+
+
+def _engine(settings: Settings) -> Engine:
+    if settings.tiers == ("NAMESPACE",):
+        return NamespaceEngine(settings.state_dir / "sandbox" / "namespace", settings.namespace_images)
+    return DockerEngine(settings.engine, service_id(settings))
 
 
 def service_id(settings: Settings) -> str:

@@ -125,7 +125,7 @@ def chosen_tier(least: Tier, asked: Tier | None, rules: Rules) -> Tier:
     if enough:
         return min(enough)
     strongest = max(rules.tiers, default=Tier.NAMESPACE)
-    if rules.accept_lower_tier and strongest >= max(asked or Tier.RUNC, Tier.RUNC):
+    if rules.accept_lower_tier and strongest in rules.tiers and strongest >= (asked or strongest):
         return strongest
     raise TierUnavailable(wanted, strongest)
 

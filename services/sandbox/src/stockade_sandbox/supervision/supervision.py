@@ -10,6 +10,8 @@ from stockade_sandbox.supervision.post import Health, Post
 
 _CONFIGURE_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 15.0
+_REDIAL_WAIT_S = 2.0
+"""How long a call waits for a supervisor that is dialling, after a restart of the service."""
 
 
 class Supervision:
@@ -79,7 +81,9 @@ class Supervision:
         Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the
         caller is cancelled meanwhile, the tree is killed.
         """
-        execution = self.post(sandbox).start(command, file=file, request_id=request_id)
+        post = self.post(sandbox)
+        await post.attached(_REDIAL_WAIT_S)
+        execution = post.start(command, file=file, request_id=request_id)
         await execution.started()
         return execution
 

@@ -177,8 +177,9 @@ def test_a_change_is_in_force_within_a_second_and_recorded_before(service: Polic
     changed = service.entries(action="POLICY_CHANGED", resource="policies/changing")
     assert [entry["policy_version"] for entry in changed] == [1, 2]
     assert {entry["principal"] for entry in changed} == {"ana"}
-    intents = {entry["id"] for entry in service.entries(action="INTENT")}
-    assert {entry["intent_id"] for entry in changed} <= intents
+    intents = {entry["id"]: entry for entry in service.entries(action="INTENT", resource="policies/changing")}
+    assert [entry["intent_id"] for entry in changed] == list(intents)
+    assert intents[changed[1]["intent_id"]]["metadata"] == {"added": "b.com"}
 
 
 def test_a_file_is_applied_whole_or_not_at_all(service: PolicyService) -> None:

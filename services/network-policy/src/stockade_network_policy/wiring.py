@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from stockade.networkpolicy.v1 import (
 )
 from stockade_audit import Journal
 from stockade_rpckit import threads
+from stockade_rpckit.recording import Describe
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import load, refuse
 
@@ -36,6 +37,7 @@ from stockade_network_policy.handlers.decisions import DecisionHandler
 from stockade_network_policy.handlers.failures import FAILURES
 from stockade_network_policy.handlers.leases import LeaseHandler
 from stockade_network_policy.handlers.limits import LimitHandler
+from stockade_network_policy.handlers.policies import DESCRIBE
 from stockade_network_policy.handlers.questions import PolicyHandler
 from stockade_network_policy.judgement import Judgement
 from stockade_network_policy.leases import Leases
@@ -52,7 +54,7 @@ _ADD: dict[str, Callable[..., None]] = {
     "LimitService": limit_service_pb2_grpc.add_LimitServiceServicer_to_server,
     "GateService": gate_service_pb2_grpc.add_GateServiceServicer_to_server,
 }
-_DESCRIBE = {"GateService": gate_handlers.DESCRIBE}
+_DESCRIBE: dict[str, Mapping[str, Describe]] = {"PolicyService": DESCRIBE, "GateService": gate_handlers.DESCRIBE}
 
 
 async def wire(settings: PolicySettings) -> Wiring:
@@ -109,7 +111,7 @@ async def end_overdue(judgement: Judgement, gate: Gate) -> None:
     """Cuts tunnels that outlived their policy, for ever."""
     while True:
         await asyncio.sleep(1.0)
-        await gate.doors.cut(judgement.overdue())
+        await gate.cut(judgement.overdue())
 
 
 def _narrowing(gate: Gate, sandbox: str) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from stockade.networkpolicy.v1 import policy_service_pb2_grpc
 from stockade_audit import Action
 from stockade_rpckit import threads
 from stockade_rpckit.identity import PrincipalKind, current_principal
-from stockade_rpckit.recording import current_record
+from stockade_rpckit.recording import Describe, current_record
 
 from stockade_network_policy import policy_file
 from stockade_network_policy.catalogue import Catalogue
@@ -28,6 +28,7 @@ from stockade_network_policy.handlers.callers import changed_by
 from stockade_network_policy.handlers.failures import caller_not_allowed, invalid_request
 from stockade_network_policy.handlers.paging import last_shown, page_token
 
+_DOMAINS_NAMED = 20  # in an entry of the record
 _WHOLE = ("allowed_domains", "allowed_ports", "audit_logging", "block_unknown_domains", "mode")
 
 
@@ -179,6 +180,25 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
             metadata={"change": str(write.change), "domains": len(stored.allowed_domains)},
         )
         return stored
+
+
+def _about(agent_type: str, **metadata: str) -> dict[str, Any]:
+    return {"resource": f"policies/{agent_type}", "metadata": metadata}
+
+
+def _named(domains: Sequence[str]) -> str:
+    more = f", and {len(domains) - _DOMAINS_NAMED} more" if len(domains) > _DOMAINS_NAMED else ""
+    return ", ".join(domains[:_DOMAINS_NAMED]) + more
+
+
+DESCRIBE: dict[str, Describe] = {
+    "CreatePolicy": lambda request: _about(request.policy.agent_type),
+    "UpdatePolicy": lambda request: _about(request.policy.agent_type, update_mask=_named(request.update_mask.paths)),
+    "DeletePolicy": lambda request: _about(request.agent_type),
+    "AddDomains": lambda request: _about(request.agent_type, added=_named(request.domains)),
+    "RemoveDomains": lambda request: _about(request.agent_type, removed=_named(request.domains)),
+}
+"""What an intent says of the change, before it is made."""
 
 
 def own_type_only(catalogue: Catalogue, agent_type: str) -> None:

@@ -108,7 +108,7 @@ async def test_only_what_the_client_meant_for_the_upstream_leaves(world: World) 
         "X-Envoy-Max-Retries: 9",
         f"traceparent: 00-{TRACE}-b7ad6b7169203331-01",
         "tracestate: vendor=1",
-        "Stockade-Lease: lease.1",
+        "X-Stockade-Lease: lease.1",
         "X-Mine: yes",
     )
     await world.door.get(f"http://ok.test:{world.plain.port}/", *FORGED, *own)

@@ -124,6 +124,15 @@ async def test_a_door_of_a_sandbox_that_is_gone_is_not_opened_again(world: World
     assert world.gate.gate.doors.all() == []
 
 
+async def test_a_policy_changes_without_waiting_for_an_envoy_that_is_away(world: World) -> None:
+    await world.gate.kill_envoy()
+    await until(lambda: world.gate.gate.announcer.connection is None)
+    started = time.monotonic()
+    await world.gate.put(policy("ok.test", ports=(80, 443, world.plain.port)))
+    assert time.monotonic() - started < 0.5
+    assert [door.cuts for door in world.gate.gate.doors.all()] == [1]
+
+
 async def test_without_envoy_no_door_opens_and_none_stays_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stockade_network_policy.gate.doors.PATIENCE_S", 0.3)
     await world.gate.kill_envoy()

@@ -80,10 +80,7 @@ class Doors:
             before = self._doors.get(sandbox)
             if before is None:
                 raise DoorNotFound(sandbox)
-            after = dataclasses.replace(change(before), cuts=before.cuts + 1)
-            self._check_place(after)
-            self._ledger.put(after)
-            self._doors[sandbox] = after
+            after = self._replace(before, change(before))
             gone = {name: path for name, path in before.sockets().items() if name not in after.sockets()}
             self._announcer.want(remove=gone)
             await self._announce(after)
@@ -93,11 +90,15 @@ class Doors:
     async def cut(self, sandboxes: Iterable[str]) -> list[str]:
         """End the connections of these sandboxes' doors within a second; returns those that have one.
 
-        Raises: GateUnavailable where Envoy is connected and does not answer, or where it is away: it cuts them when it
-        comes back.
+        While Envoy is away there is nothing to wait for: it is told when it comes back. Raises: GateUnavailable.
         """
         found = [sandbox for sandbox in dict.fromkeys(sandboxes) if sandbox in self._doors]
-        await asyncio.gather(*(self.update(sandbox, lambda door: door) for sandbox in found))
+        if self._announcer.connection is None:
+            for sandbox in found:
+                door = self._doors[sandbox]
+                self._announcer.want(put=self._replace(door, door).listeners(self._settings))
+        else:
+            await asyncio.gather(*(self.update(sandbox, lambda door: door) for sandbox in found))
         return found
 
     async def close(self, sandbox: str) -> None:
@@ -114,6 +115,13 @@ class Doors:
 
     def _lock(self, sandbox: str) -> asyncio.Lock:
         return self._locks[hash(sandbox) % _STRIPES]
+
+    def _replace(self, before: Door, wanted: Door) -> Door:
+        after = dataclasses.replace(wanted, cuts=before.cuts + 1)
+        self._check_place(after)
+        self._ledger.put(after)
+        self._doors[after.sandbox] = after
+        return after
 
     def _forget(self, door: Door) -> None:
         self._ledger.remove(door.sandbox)

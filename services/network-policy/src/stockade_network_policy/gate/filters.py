@@ -15,6 +15,9 @@ HASHABLE = "envoy.hashable_string"
 """A string in filter state that is part of a connection pool's key. Any other is not: a connection that one caller
 gave up, and that carries his name, would be handed to the next one."""
 
+_ANSWERS = ("host", "port", "decision", "rule")
+"""What the judge says of a request, as headers `x-stockade-<name>` on its way through the gate."""
+
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 _HTTP = "filters.http."
 _NETWORK = "filters.network."
@@ -67,7 +70,11 @@ def forget_claims() -> Value:
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": _EXTENSIONS + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [_remove("x-stockade-"), _remove("x-envoy-"), {"remove": "x-request-id"}],
+            "mutations": [
+                *({"remove": f"x-stockade-{name}"} for name in (*IDENTITY, *_ANSWERS)),
+                _remove("x-envoy-"),
+                {"remove": "x-request-id"},
+            ],
         },
     }
 
@@ -272,7 +279,6 @@ def strip() -> Value:
         "tracestate",
         "proxy-authorization",
         "proxy-connection",
-        "stockade-lease",
     )
     removals = [_remove("x-stockade-"), _remove("x-envoy-"), *({"remove": name} for name in names)]
     return http("header_mutation", "HeaderMutation", mutations={"request_mutations": removals})

@@ -1,6 +1,6 @@
 """The service's side of the gate, put together: doors, judge, outcomes, and the sockets that Envoy calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 from envoy.service.accesslog.v3 import als_pb2_grpc
@@ -73,6 +73,13 @@ class Gate:
         sockets.open_to_directory(path)
         return server
 
+    async def cut(self, sandboxes: Iterable[str]) -> None:
+        """End these sandboxes' connections within a second; what cannot be cut now is cut once Envoy answers again."""
+        try:
+            await self.doors.cut(found := list(sandboxes))
+        except (GateUnavailable, DoorNotFound, DoorRefused):
+            log.exception("doors could not be cut yet", extra={"sandboxes": found})
+
     async def _policy_changed(self, change: PolicyChanged) -> None:
         """What lost something is cut; what is still allowed connects again."""
         if change.tightens:
@@ -85,8 +92,4 @@ class Gate:
             await self._cut(lambda other: other.agent == door.agent)
 
     async def _cut(self, concerned: Callable[[Door], bool]) -> None:
-        found = [door.sandbox for door in self.doors.all() if concerned(door)]
-        try:
-            await self.doors.cut(found)
-        except (GateUnavailable, DoorNotFound, DoorRefused):
-            log.exception("doors could not be cut: Envoy cuts them when it comes back", extra={"sandboxes": found})
+        await self.cut(door.sandbox for door in self.doors.all() if concerned(door))

@@ -7,7 +7,7 @@ local function question(headers)
     ["x-method"] = headers:get(":method") or "", ["x-host"] = headers:get(":authority") or "",
     ["x-path"] = headers:get(":path") or "", ["x-scheme"] = headers:get(":scheme") or "",
     ["x-sandbox"] = headers:get("x-stockade-sandbox") or "", ["x-agent"] = headers:get("x-stockade-agent") or "",
-    ["x-agent-type"] = headers:get("x-stockade-agent-type") or "", ["x-lease"] = headers:get("stockade-lease") or "",
+    ["x-agent-type"] = headers:get("x-stockade-agent-type") or "", ["x-lease"] = headers:get("x-stockade-lease") or "",
   }
 end
 

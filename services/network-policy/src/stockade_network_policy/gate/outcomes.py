@@ -78,8 +78,8 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
                 status=answer.response_code.value,
                 bytes_sent=entry.request.request_body_bytes,
                 bytes_received=answer.response_body_bytes,
-                duration_s=_seconds(common.duration),
-                details=_details(common, details, _refusal_of_request(details)),
+                duration_s=seconds(common.duration),
+                details=details_of(common, details, refusal_of_request(details)),
             )
 
     def _told_by_nobody(self, entry: RequestEntry) -> None:
@@ -93,8 +93,8 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
                     status=entry.response.response_code.value,
                     bytes_sent=0,
                     bytes_received=0,
-                    duration_s=_seconds(entry.common_properties.duration),
-                    details=_details(entry.common_properties, entry.response.response_code_details, refusal),
+                    duration_s=seconds(entry.common_properties.duration),
+                    details=details_of(entry.common_properties, entry.response.response_code_details, refusal),
                 )
             )
         )
@@ -115,8 +115,8 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
             status=0 if refusal else 200,
             bytes_sent=0 if refusal else told.received_bytes,  # what was refused never left
             bytes_received=told.sent_bytes,
-            duration_s=_seconds(common.duration),
-            details=_details(common, common.connection_termination_details, refusal),
+            duration_s=seconds(common.duration),
+            details=details_of(common, common.connection_termination_details, refusal),
         )
 
     def _count_undecided(self, entry: RequestEntry) -> None:
@@ -149,7 +149,8 @@ def kind_of(action: Action, rule: str, reason: str, sandbox: str, door: Door | N
     )
 
 
-def _refusal_of_request(details: str) -> str:
+def refusal_of_request(details: str) -> str:
+    """Why Envoy refused a request that was allowed, from its response code details; empty where it did not."""
     if "address_denied" in details or "refused_address" in details:
         return ADDRESS_REFUSED
     return NAME_UNUSABLE if details.startswith("dns_resolution_failure") else ""
@@ -168,7 +169,8 @@ def _refusal_of_tunnel(common: accesslog_pb2.AccessLogCommon) -> str:
     return UNREACHABLE if flags.upstream_connection_failure else ""
 
 
-def _details(common: accesslog_pb2.AccessLogCommon, details: str, refusal: str) -> dict[str, str]:
+def details_of(common: accesslog_pb2.AccessLogCommon, details: str, refusal: str) -> dict[str, str]:
+    """What Envoy tells of an end, without what is empty or usual."""
     address = common.upstream_remote_address.socket_address
     flags = ",".join(field.name for field, _ in common.response_flags.ListFields())
     named = {
@@ -180,5 +182,6 @@ def _details(common: accesslog_pb2.AccessLogCommon, details: str, refusal: str) 
     return {name: value for name, value in named.items() if value}
 
 
-def _seconds(duration: Duration) -> float:
+def seconds(duration: Duration) -> float:
+    """A duration as a number."""
     return duration.seconds + duration.nanos / 1e9

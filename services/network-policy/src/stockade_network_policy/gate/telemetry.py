@@ -3,6 +3,7 @@
 from stockade_network_policy.gate import clusters, filters
 from stockade_network_policy.gate.filters import Value
 from stockade_network_policy.gate.settings import GateSettings
+from stockade_network_policy.refusals import EXPLAIN_HOST
 
 REQUESTS, TUNNELS = "requests", "tunnels"
 """Names of the two logs, as the service sees them."""
@@ -112,7 +113,7 @@ def _reply(condition: str, status: int, reason: str) -> Value:
                 "verdict": "BLOCKED",
                 "reason": reason,
                 "decision": _TAGS["decision"],
-                "explain": "http://policy.stockade.internal/explain",
+                "explain": f"http://{EXPLAIN_HOST}/explain",
             }
         },
     }

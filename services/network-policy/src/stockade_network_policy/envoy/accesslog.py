@@ -1,0 +1,58 @@
+"""`envoy.service.accesslog.v3.AccessLogService`: how the requests ended that a mesh's Envoy asked about."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
+from stockade_audit import RecordUnavailable
+from stockade_rpckit.logs import get_logger
+
+from stockade_network_policy.judgement import Judgement
+
+log = get_logger(__name__)
+
+_METADATA = ("envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz")
+"""Where Envoy keeps what `Authorization` said of the decision."""
+
+
+class AccessLog(als_pb2_grpc.AccessLogServiceServicer):
+    """Joins a mesh's access log to decisions. The log is lossy: what never comes is closed as unknown."""
+
+    def __init__(self, judgement: Judgement) -> None:
+        self._judgement = judgement
+
+    async def StreamAccessLogs(
+        self, requests: AsyncIterator[als_pb2.StreamAccessLogsMessage], _context: Any
+    ) -> als_pb2.StreamAccessLogsResponse:
+        """Part of Envoy's AccessLogService."""
+        async for message in requests:
+            for entry in message.http_logs.log_entry:
+                sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
+                await self._ended(entry.common_properties, entry.response.response_code.value, sent, received)
+            for connection in message.tcp_logs.log_entry:
+                moved = connection.connection_properties
+                await self._ended(connection.common_properties, 0, moved.received_bytes, moved.sent_bytes)
+        return als_pb2.StreamAccessLogsResponse()
+
+    async def _ended(self, common: accesslog_pb2.AccessLogCommon, status: int, sent: int, received: int) -> None:
+        decision = _decision(common)
+        if not decision:
+            return
+        try:
+            await self._judgement.outcome(
+                decision,
+                status=status,
+                bytes_sent=sent,
+                bytes_received=received,
+                duration_s=common.duration.ToNanoseconds() / 1e9,
+            )
+        except RecordUnavailable:
+            log.warning("an outcome could not be recorded: it will be closed as unknown")
+
+
+def _decision(common: accesslog_pb2.AccessLogCommon) -> str:
+    for name in _METADATA:
+        if name in common.metadata.filter_metadata:
+            return str(dict(common.metadata.filter_metadata[name].items()).get("decision", ""))
+    return ""

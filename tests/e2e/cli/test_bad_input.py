@@ -1,5 +1,6 @@
 """Bad input: one line on stderr that names the mend, a documented exit code, no traceback, nothing lost."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack import STOCKADE, Stack, placed_stack
+from support.stack import STOCKADE, Stack, placed_stack, running_stack
 
 pytestmark = [pytest.mark.docker, pytest.mark.gate]
 
@@ -90,6 +91,42 @@ def small_disk(open_dir: Path) -> Iterator[Path]:
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a stack needs root")
+
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+OTHERS = [
+    ("a call", ["sandbox", "list"], 5, ["nobody", "STOCKADE_STACK_OPERATORS=nobody"]),
+    ("a run", ["run", "--", "true"], 5, ["nobody", "STOCKADE_STACK_OPERATORS=nobody"]),
+    ("an end", ["down"], 1, ["sudo stockade down"]),
+]
+
+
+@needs_root
+@pytest.mark.parametrize(("words", "code", "named"), [case[1:] for case in OTHERS], ids=[case[0] for case in OTHERS])
+def test_somebody_else(stack: Stack, words: list[str], code: int, named: list[str]) -> None:
+    done = subprocess.run(
+        [*NOBODY, STOCKADE, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | stack.environment,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert_one_line(done.stderr, *named)
+
+
+@needs_root
+def test_an_operator_by_name_is_recorded_by_name() -> None:
+    with running_stack(STOCKADE_STACK_OPERATORS="nobody") as running:
+        command = [*NOBODY, STOCKADE, "run", "--", "id", "-un"]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=os.environ | running.environment, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (0, "agent\n"), done.stderr
+        who = {entry["principal"] for entry in json.loads(running.stockade("audit", "list", "--json").stdout)}
+        assert "nobody" in who
 
 
 @needs_root

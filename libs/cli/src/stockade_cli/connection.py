@@ -1,5 +1,6 @@
 """Channels from the command to the services, on the operator's own sockets, carrying the command's trace."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import click
 import grpc
 
+from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.settings import StackSettings
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -23,6 +25,19 @@ def current_settings() -> StackSettings:
     return settings
 
 
+def operator_settings() -> StackSettings:
+    """The settings, for a command that calls a service. Raises CommandFailed where the caller is no operator."""
+    settings = current_settings()
+    mine = settings.socket("sandbox").parent
+    if mine.parent.exists() and not os.access(mine, os.X_OK):
+        raise CommandFailed(
+            f"{settings.person} is no operator of the stack in {settings.run_dir}; whoever runs it adds you with "
+            f"STOCKADE_STACK_OPERATORS={settings.person}",
+            Exit.REFUSED,
+        )
+    return settings
+
+
 @contextmanager
 def channel(service: str, settings: StackSettings | None = None) -> Iterator[grpc.Channel]:
     """A channel to "audit", "policy", "cache" or "sandbox" as the operator who calls.
@@ -32,7 +47,7 @@ def channel(service: str, settings: StackSettings | None = None) -> Iterator[grp
 
     A call that fails raises grpc.RpcError, which the root command turns into one line and an exit code.
     """
-    path = (settings or current_settings()).socket(service)
+    path = (settings or operator_settings()).socket(service)
     with grpc.insecure_channel(f"unix:{path}", options=_OPTIONS) as opened:
         yield grpc.intercept_channel(opened, _Tracing())
 

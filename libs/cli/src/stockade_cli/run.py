@@ -16,7 +16,7 @@ from stockade_agent.errors import StockadeError
 from stockade_agent.sandbox import AsyncSandbox, Ending
 from stockade_rpckit import tracing
 
-from stockade_cli.connection import current_settings
+from stockade_cli.connection import current_settings, operator_settings
 from stockade_cli.durations import Duration, show_bytes
 from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.output import json_option, print_json, say
@@ -60,8 +60,8 @@ def run(command: tuple[str, ...], upload: Path | None, timeout: timedelta | None
 
     Exit codes of our own: 124 timeout, 125 the command was never started, 130 Ctrl-C, 137 killed at a limit.
     """
-    settings = current_settings()
-    _ensure_stack(settings)
+    _ensure_stack(current_settings())
+    settings = operator_settings()
     tracing.setup("stockade-cli", [f"unix:{settings.socket('audit')}"])
     kept = io.BytesIO(), io.BytesIO()
     out, err = map(sink, kept if as_json else (stdout_bytes(), stderr_bytes()))
@@ -107,7 +107,7 @@ def _ensure_stack(settings: StackSettings) -> None:
     from stockade_cli.stack.commands import start
     from stockade_cli.stack.record import Lock
 
-    if Lock(settings.run_dir).holder() is None and not settings.socket("sandbox").exists():
+    if Lock(settings.run_dir).holder() is None:
         say("stockade: no stack runs; starting one")
         start(settings)
 

@@ -11,7 +11,7 @@ from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_p
 from stockade_agent.client import AsyncStockade
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
-from stockade_cli.connection import current_settings, stub
+from stockade_cli.connection import operator_settings, stub
 from stockade_cli.durations import Duration, show_age, show_bytes
 from stockade_cli.names import short_name
 from stockade_cli.output import json_option, print_fields, print_json, print_table, say
@@ -40,7 +40,7 @@ sandbox.add_command(top)
 @json_option
 def create(as_json: bool, **ask: Any) -> None:
     """Create a sandbox and print its name. It lives until it is stopped or its lifetime is over."""
-    settings = current_settings()
+    settings = operator_settings()
 
     async def work() -> sandbox_pb2.Sandbox:
         async with AsyncStockade.connect(settings.run_dir) as stockade:
@@ -85,7 +85,7 @@ def execute(name: str, command: tuple[str, ...], env: tuple[str, ...], cwd: str,
     """Run one more command in sandbox NAME, and end with its exit code."""
     command = command[1:] if command[0] == "--" else command
     program = exec_service_pb2.Command(args=command, env=pairs(env), cwd=cwd, timeout=timeout)
-    run_dir = current_settings().run_dir
+    run_dir = operator_settings().run_dir
 
     async def work() -> Ending:
         async with AsyncStockade.connect(run_dir) as stockade:

@@ -6,7 +6,7 @@ import click
 from stockade_agent.client import AsyncStockade
 from stockade_agent.sandbox import AsyncSandbox
 
-from stockade_cli.connection import current_settings
+from stockade_cli.connection import operator_settings
 from stockade_cli.output import say
 from stockade_cli.streams import run_interruptible
 
@@ -27,7 +27,7 @@ def cp(source: str, directory: str) -> None:
 
 
 async def _copy(source: str, directory: str, outward: tuple[str, str] | None, inward: tuple[str, str] | None) -> int:
-    async with AsyncStockade.connect(current_settings().run_dir) as stockade:
+    async with AsyncStockade.connect(operator_settings().run_dir) as stockade:
         if outward is not None:
             name, path = outward
             return await AsyncSandbox.existing(stockade, name).download(path, _existing(directory))

@@ -24,15 +24,19 @@ def up(foreground: bool) -> None:
     The processes are kept running until `stockade down`. Logs: <state dir>/logs/<process>.log, JSON lines.
     """
     settings = current_settings()
-    if os.geteuid() != 0:
-        raise CommandFailed("sandboxes need cgroups, mounts and uids of their own: run as root, or: sudo stockade up")
     if (holder := Lock(settings.run_dir).holder()) is not None:
         raise CommandFailed(f"a stack already runs in {settings.run_dir}, pid {holder}; end it with: stockade down")
     start(settings, foreground=foreground)
 
 
+def _require_root(verb: str) -> None:
+    if os.geteuid() != 0:
+        raise CommandFailed(f"a stack needs mounts, cgroups and uids of its own: run as root, or: sudo stockade {verb}")
+
+
 def start(settings: StackSettings, *, foreground: bool = False) -> None:
     """Start a stack and wait until it serves. Raises CommandFailed with the reason it does not."""
+    _require_root("up")
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "stockade_cli.stack.supervisor"],
         env=os.environ | _as_environment(settings),
@@ -87,6 +91,7 @@ def down() -> None:
     """
     from stockade_cli.stack.teardown import take_down
 
+    _require_root("down")
     for line in take_down(current_settings()):
         say(f"stockade: {line}")
 

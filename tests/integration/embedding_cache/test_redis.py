@@ -153,6 +153,20 @@ def test_a_killed_redis_comes_back_empty_and_right(start: Any, server: RedisServ
     assert get(agent, "after") == [True]
 
 
+def test_a_full_redis_is_one_that_is_away(start: Any, server: RedisServer) -> None:
+    served = start()
+    agent = served.agent("a")
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.config_set("maxmemory", 1)
+        assert put(agent, 1) == [True]
+        assert get(agent, 1, 2) == [True, False]
+        assert degraded(served)
+        assert served.log.count("backend lost") == 1
+        client.config_set("maxmemory", 0)
+    until(lambda: not degraded(served), 2)
+    assert put(agent, 2) == [True]
+
+
 def test_starting_without_redis_works(start: Any, server: RedisServer) -> None:
     server.stop()
     served = start()

@@ -14,33 +14,13 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    ClusterError,
-    ReadOnlyError,
-    RedisClusterException,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from stockade_embedding_cache.adapters.breaker import Breaker
 
-AWAY: tuple[type[Exception], ...] = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    BusyLoadingError,
-    ReadOnlyError,
-    ClusterDownError,
-    ClusterError,
-    RedisClusterException,
-    TryAgainError,
-    OSError,
-)
+AWAY: tuple[type[Exception], ...] = (RedisError, OSError)
+"""What means that Redis is no use now: away, loading, full, read-only, or not letting us in."""
 Command = Sequence[Any]
 READ_BYTES = 512 * 1024
 """Read at once: a batch of megabytes in a few system calls, each of which gives the interpreter's lock away."""

@@ -16,16 +16,20 @@ from stockade_network_policy.handlers.messages import policy_message, timestamp
 from support.decision_cases import CASES, Case, policy, request
 
 
-def local(held: Policy, life_s: float = 60.0) -> LocalPolicy:
-    return LocalPolicy(pb.SignedSnapshot(snapshot=snapshot(held, life_s)))
+def local(held: Policy, life_s: float = 60.0, narrowing: tuple[str, ...] | None = None) -> LocalPolicy:
+    return LocalPolicy(pb.SignedSnapshot(snapshot=snapshot(held, life_s, narrowing)))
 
 
-def snapshot(held: Policy, life_s: float = 60.0) -> bytes:
-    expire_time = timestamp(time.time_ns() + round(life_s * 1e9))
-    return pb.PolicySnapshot(policy=policy_message(held), expire_time=expire_time).SerializeToString()
+def snapshot(held: Policy, life_s: float = 60.0, narrowing: tuple[str, ...] | None = None) -> bytes:
+    return pb.PolicySnapshot(
+        policy=policy_message(held),
+        expire_time=timestamp(time.time_ns() + round(life_s * 1e9)),
+        narrowed=narrowing is not None,
+        narrowing=narrowing or (),
+    ).SerializeToString()
 
 
-SURE_OF = {  # by an enforced policy; the sandbox's narrowing and the asker's protocol are the gate's to know
+SURE_OF = {  # by an enforced policy; the asker's protocol is the gate's to know
     "a listed host": True,
     "a listed host on port 80": True,
     "a host below a wildcard": True,
@@ -33,24 +37,28 @@ SURE_OF = {  # by an enforced policy; the sandbox's narrowing and the asker's pr
     "an unknown host": False,
     "a port that is not open": False,
     "a policy that allows nothing": False,
+    "narrowed to it": True,
+    "narrowed to others": False,
+    "narrowed to nothing": False,
+    "a narrowing cannot widen": False,
 }
 
 
 @pytest.mark.parametrize(("name", "allowed"), SURE_OF.items(), ids=SURE_OF)
 def test_it_is_sure_of_plain_names(name: str, allowed: bool) -> None:
     case = CASES[name]
-    verdict = local(case.policy).decide(case.request.host, case.request.port)
+    verdict = local(case.policy, narrowing=case.request.narrowing).decide(case.request.host, case.request.port)
     assert verdict is not None
     assert (verdict.allowed, verdict.rule) == (allowed, case.rule)
 
 
-WHOLE = {n: c for n, c in CASES.items() if c.request.narrowing is None and not c.request.malformed}
+WHOLE = {name: case for name, case in CASES.items() if not case.request.malformed}
 
 
 @pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
 def test_the_service_would_say_the_same(case: Case) -> None:
     ruling = decide(Rules(case.policy), case.request)
-    verdict = local(case.policy).decide(case.request.host, case.request.port)
+    verdict = local(case.policy, narrowing=case.request.narrowing).decide(case.request.host, case.request.port)
     assert verdict is None or tuple(verdict) == (ruling.allowed, ruling.rule, ruling.reason)
 
 

@@ -34,7 +34,7 @@ class SnapshotInvalid(ValueError):
 class LocalPolicy:
     """The rules of one signed snapshot."""
 
-    __slots__ = ("_below", "_enforced", "_exact", "_expire_s", "_ports", "_remembered", "agent_type", "version")
+    __slots__ = ("_domains", "_enforced", "_expire_s", "_narrowing", "_ports", "_remembered", "agent_type", "version")
 
     def __init__(self, signed: pb.SignedSnapshot, pinned_key: bytes | None = None) -> None:
         """`pinned_key` is the service's raw Ed25519 public key, for snapshots that did not just come from it.
@@ -47,8 +47,8 @@ class LocalPolicy:
         policy = snapshot.policy
         self.agent_type = policy.agent_type
         self.version = policy.version
-        self._exact = frozenset(p for p in policy.allowed_domains if not p.startswith("*."))
-        self._below = frozenset(p[2:] for p in policy.allowed_domains if p.startswith("*."))
+        self._domains = frozenset(policy.allowed_domains)
+        self._narrowing = frozenset(snapshot.narrowing) if snapshot.narrowed else None
         self._ports = frozenset(policy.allowed_ports)
         self._enforced = policy.mode == pb.POLICY_MODE_ENFORCE and policy.block_unknown_domains
         life_s = (snapshot.expire_time.ToNanoseconds() - time.time_ns()) / 1e9
@@ -80,21 +80,25 @@ class LocalPolicy:
         name = host.lower()
         if "xn--" in name or not _PLAIN.fullmatch(name):
             return None
+        if self._narrowing is not None and not _match(self._narrowing, name):
+            return LocalVerdict(False, "sandbox", f"{name} is not among the domains this sandbox was given")
         if port not in self._ports:
             return LocalVerdict(False, "allowed_ports", f"port {port} is not open to {self.agent_type}")
-        if pattern := self._match(name):
+        if pattern := _match(self._domains, name):
             return LocalVerdict(True, f"allowed_domains:{pattern}", f"{pattern} is allowed to {self.agent_type}")
         return LocalVerdict(False, "block_unknown_domains", f"{name} is not among the domains of {self.agent_type}")
 
-    def _match(self, name: str) -> str | None:
-        if name in self._exact:
-            return name
-        dot = name.find(".")
-        while dot >= 0:
-            if (parent := name[dot + 1 :]) in self._below:
-                return f"*.{parent}"
-            dot = name.find(".", dot + 1)
-        return None
+
+def _match(patterns: frozenset[str], name: str) -> str | None:
+    """The pattern that holds `name`: itself, or a wildcard above it, the nearest first."""
+    if name in patterns:
+        return name
+    dot = name.find(".")
+    while dot >= 0:
+        if (wildcard := f"*{name[dot:]}") in patterns:
+            return wildcard
+        dot = name.find(".", dot + 1)
+    return None
 
 
 def _verify(signed: pb.SignedSnapshot, key: bytes) -> None:

@@ -6,15 +6,21 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from stockade.networkpolicy.v1 import policy_pb2 as pb
 
-from stockade_network_policy.catalogue import Catalogue, PolicyChanged
+from stockade_network_policy.catalogue import Catalogue
+from stockade_network_policy.domain.policy import Rules
 from stockade_network_policy.handlers.messages import policy_message, timestamp
+
+_LOOK_SECONDS = 0.1  # how often a watch looks whether something else holds: two look-ups in memory
+
+Narrowing = Callable[[str], tuple[str, ...] | None]
+"""The domains that a sandbox was narrowed to; None where it was not."""
 
 
 class Signer:
@@ -46,45 +52,43 @@ def _create(path: Path) -> None:
 
 
 class Snapshots:
-    """Signed snapshots of the policy that holds for an agent type."""
+    """Signed snapshots of what holds for an agent: its type's policy, and its sandbox's narrowing."""
 
-    def __init__(self, catalogue: Catalogue, signer: Signer, lifetime_s: float) -> None:
+    def __init__(self, catalogue: Catalogue, narrowing: Narrowing, signer: Signer, lifetime_s: float) -> None:
         self._catalogue = catalogue
+        self._narrowing = narrowing
         self._signer = signer
         self._lifetime_s = lifetime_s
 
-    def take(self, agent_type: str) -> pb.SignedSnapshot:
-        """The policy as it is now."""
+    def take(self, agent_type: str, sandbox: str = "") -> pb.SignedSnapshot:
+        """What holds now."""
         now_ns = time.time_ns()
+        rules, narrowing = self._holding(agent_type, sandbox)
         snapshot = pb.PolicySnapshot(
             agent_type=agent_type,
-            policy=policy_message(self._catalogue.rules(agent_type).policy),
+            policy=policy_message(rules.policy),
             create_time=timestamp(now_ns),
             expire_time=timestamp(now_ns + round(self._lifetime_s * 1e9)),
+            narrowed=narrowing is not None,
+            narrowing=narrowing or (),
         ).SerializeToString()
         return pb.SignedSnapshot(
             snapshot=snapshot, signature=self._signer.sign(snapshot), public_key=self._signer.public_key
         )
 
-    async def watch(self, agent_type: str) -> AsyncIterator[pb.SignedSnapshot]:
-        """A snapshot at once, after each change of the policy, and while the last one still has half its life."""
-        changed = asyncio.Event()
+    async def watch(self, agent_type: str, sandbox: str = "") -> AsyncIterator[pb.SignedSnapshot]:
+        """A snapshot at once, after each change, and while the last one still has half its life."""
+        while True:
+            held = self._holding(agent_type, sandbox)
+            yield self.take(agent_type, sandbox)
+            for _ in range(round(self._lifetime_s / 2 / _LOOK_SECONDS)):
+                await asyncio.sleep(_LOOK_SECONDS)
+                if not _same(self._holding(agent_type, sandbox), held):
+                    break
 
-        async def listen(_change: PolicyChanged) -> None:
-            changed.set()
+    def _holding(self, agent_type: str, sandbox: str) -> tuple[Rules, tuple[str, ...] | None]:
+        return self._catalogue.rules(agent_type), self._narrowing(sandbox) if sandbox else None
 
-        stop = self._catalogue.on_change(listen)
-        try:
-            while True:
-                changed.clear()
-                held = self._catalogue.rules(agent_type)
-                yield self.take(agent_type)
-                try:
-                    async with asyncio.timeout(self._lifetime_s / 2):
-                        while self._catalogue.rules(agent_type) is held:
-                            await changed.wait()
-                            changed.clear()
-                except TimeoutError:
-                    continue
-        finally:
-            stop()
+
+def _same(one: tuple[Rules, object], other: tuple[Rules, object]) -> bool:
+    return one[0] is other[0] and one[1] == other[1]

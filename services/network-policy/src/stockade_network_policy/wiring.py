@@ -70,11 +70,13 @@ async def wire(settings: PolicySettings) -> Wiring:
     await permits.refresh()
     judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
     leases = Leases(catalogue, limits, journal, settings.lease_seconds)
-    snapshots = Snapshots(catalogue, Signer(store_dir(settings) / "snapshot.key"), settings.snapshot_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
+    narrowing = partial(_narrowing, gate)
+    signer = Signer(store_dir(settings) / "snapshot.key")
+    snapshots = Snapshots(catalogue, narrowing, signer, settings.snapshot_seconds)
     handlers = {
         "PolicyService": PolicyHandler(catalogue, judgement.decisions, snapshots),
-        "DecisionService": DecisionHandler(judgement, lambda sandbox: _narrowing(gate, sandbox)),
+        "DecisionService": DecisionHandler(judgement, narrowing),
         "LeaseService": LeaseHandler(leases, snapshots),
         "LimitService": LimitHandler(catalogue, limits, judgement.decisions, permits),
         "GateService": gate_handlers.GateHandler(gate, catalogue),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from stockade.networkpolicy.v1 import decision_service_pb2 as pb
@@ -18,12 +18,10 @@ from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import asker, subject
 from stockade_network_policy.handlers.failures import decision_not_found
 from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.snapshots import Narrowing
 
 _PORTS = {"http": 80, "https": 443, "": 443}
 _SHOWN = 20
-
-Narrowing = Callable[[str], tuple[str, ...] | None]
-"""The domains that a sandbox was narrowed to; None where it was not."""
 
 
 class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):

@@ -38,7 +38,7 @@ class LeaseHandler(lease_service_pb2_grpc.LeaseServiceServicer):
             tokens=lease.tokens,
             expire_time=messages.timestamp(lease.expire_ns),
         )
-        return pb.LeaseQuotaResponse(lease=message, snapshot=self._snapshots.take(whose.agent_type))
+        return pb.LeaseQuotaResponse(lease=message, snapshot=self._snapshots.take(whose.agent_type, whose.sandbox))
 
     async def ReturnLease(self, request: pb.ReturnLeaseRequest, _context: Any) -> pb.ReturnLeaseResponse:
         """See the contract."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from stockade.networkpolicy.v1 import policy_service_pb2 as pb
 from stockade_rpckit import threads
+from stockade_rpckit.identity import current_principal
 
 from stockade_network_policy import policy_file
 from stockade_network_policy.catalogue import Catalogue
@@ -35,7 +36,7 @@ class PolicyHandler(Policies):
     ) -> AsyncIterator[pb.WatchPoliciesResponse]:
         """See the contract."""
         own_type_only(self._catalogue, request.agent_type)
-        async for snapshot in self._snapshots.watch(request.agent_type):
+        async for snapshot in self._snapshots.watch(request.agent_type, current_principal().sandbox):
             yield pb.WatchPoliciesResponse(snapshot=snapshot)
 
     async def LintPolicies(self, request: pb.LintPoliciesRequest, _context: Any) -> pb.LintPoliciesResponse:

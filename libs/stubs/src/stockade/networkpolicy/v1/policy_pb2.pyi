@@ -96,16 +96,20 @@ class Mistake(_message.Message):
     def __init__(self, field: _Optional[str] = ..., line: _Optional[int] = ..., message: _Optional[str] = ..., mend: _Optional[str] = ...) -> None: ...
 
 class PolicySnapshot(_message.Message):
-    __slots__ = ("agent_type", "policy", "create_time", "expire_time")
+    __slots__ = ("agent_type", "policy", "create_time", "expire_time", "narrowed", "narrowing")
     AGENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    NARROWED_FIELD_NUMBER: _ClassVar[int]
+    NARROWING_FIELD_NUMBER: _ClassVar[int]
     agent_type: str
     policy: Policy
     create_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, agent_type: _Optional[str] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    narrowed: bool
+    narrowing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_type: _Optional[str] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., narrowed: _Optional[bool] = ..., narrowing: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SignedSnapshot(_message.Message):
     __slots__ = ("snapshot", "signature", "public_key")

@@ -194,8 +194,10 @@ class ServedSandboxes:
 @contextmanager
 def served_sandboxes(engine: EngineInUse, **settings: object) -> Iterator[ServedSandboxes]:
     """The service with `settings`, for as long as the block runs."""
-    # A socket's path ends at 107 bytes, so its root is not below pytest's long directories.
-    served = ServedSandboxes(Path(tempfile.mkdtemp(prefix="stk-")), engine, settings)
+    # A socket's path ends at 107 bytes, so its root is not below pytest's long directories. An engine that sees a part
+    # of the host only, says by STOCKADE_TEST_DIR which.
+    root = Path(tempfile.mkdtemp(prefix="stk-", dir=os.environ.get("STOCKADE_TEST_DIR")))
+    served = ServedSandboxes(root, engine, settings)
     try:
         served.start()
         yield served

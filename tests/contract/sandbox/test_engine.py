@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,14 @@ async def docker(engine: EngineInUse) -> AsyncIterator[DockerEngine]:
 
 
 @pytest.fixture
-def container(tmp_path: Path) -> Container:
+def place() -> Iterator[Path]:
+    """A directory that the engine sees too."""
+    with tempfile.TemporaryDirectory(prefix="stk-", dir=os.environ.get("STOCKADE_TEST_DIR")) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def container(place: Path) -> Container:
     return Container(
         name=new_name(),
         image=AGENT_IMAGE,
@@ -40,7 +48,7 @@ def container(tmp_path: Path) -> Container:
         cpus=(0,),
         host_network=False,
         command=("python3", "-c", SPEAK),
-        mounts=(Mount(tmp_path, "/workspace", read_only=False),),
+        mounts=(Mount(place, "/workspace", read_only=False),),
         working_dir="/workspace",
         labels={"a": "b"},
     )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from stockade_audit.redaction import may_hold_secret, redact_fields
+from stockade_audit.redaction import redact_fields
 
 MetadataValue = str | int | float | bool
 
@@ -134,15 +134,20 @@ def encode_leaf(fields: dict[str, Any]) -> bytes:
     What was cut is counted in `redacted`; the names of fields that were shortened stand in `truncated`.
     """
     try:
-        leaf = orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
+        leaf = _dumps(fields)
     except (TypeError, ValueError):  # a lone surrogate, an integer beyond 64 bits, a key that is no text
-        return encode_leaf(_bounded(fields))
+        fields = _bounded(fields)
+        leaf = _dumps(fields)
     if len(leaf) > MAX_TEXT or len(fields.get("metadata", ())) > MAX_METADATA:
         fields = _bounded(fields)
-        leaf = orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
-    if may_hold_secret(leaf):
-        leaf = orjson.dumps(redact_fields(fields), default=str, option=orjson.OPT_SORT_KEYS)
+        leaf = _dumps(fields)
+    if (redacted := redact_fields(fields)) is not fields:
+        leaf = _dumps(redacted)
     return leaf if leaf.isascii() and b"\x7f" not in leaf else _printable(leaf)
+
+
+def _dumps(fields: dict[str, Any]) -> bytes:
+    return orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
 
 
 @lru_cache(maxsize=8)

@@ -5,11 +5,18 @@ from typing import Any, Final
 
 REDACTED: Final = "[redacted]"
 
-# Cheap signs that a leaf may hold a secret. Most leaves show none and are never looked at by the patterns below.
+# Cheap signs that a text may hold a secret: one without any is not put before the patterns below.
 _SIGNS: Final = (
-    b"?", b"bearer", b"basic ", b"passw", b"secret", b"token", b"key", b"auth", b"cookie", b"credential", b"eyj",
-    b"sk-", b"gh", b"akia", b"asia", b"xox", b"private", b"://", b"aiza", b"glpat", b"npm_", b"pypi-",
+    "?", "bearer", "basic ", "digest ", "negotiate ", "passw", "secret", "token", "key", "eyj", "sk-", "pk-", "rk-",
+    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "akia", "asia", "xox", "aiza", "glpat", "npm", "pypi", "://",
 )  # fmt: skip
+
+# Fields that hold an id or a word of ours, never a caller's text of any length.
+_EXEMPT: Final = frozenset({"action", "service", "principal_kind", "time", "id", "intent_id", "trace_id", "span_id"})
+_ID_LENGTH: Final = 36  # of a UUID; a longer one is looked at
+
+_KNOWN: Final = 4096
+_clean: set[str] = set()  # texts found to hold no secret: most come again and again, and are not searched again
 
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|[^a-z])(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key"
@@ -39,45 +46,51 @@ _PATTERNS: Final = tuple(
 _QUERY = re.compile(r"\?[^\s#]+")
 
 
-def may_hold_secret(leaf: bytes) -> bool:
-    """Whether a leaf shows any sign at all; false means that `redact_fields` would change nothing."""
-    lowered = leaf.lower()
-    return any(sign in lowered for sign in _SIGNS)
-
-
 def redact_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same members with secrets cut, and `redacted` counting the cuts if there were any."""
+    """The same members with secrets cut, and `redacted` counting the cuts; the very same dict if there were none."""
     count = 0
     redacted: dict[str, Any] = {}
     for name, value in fields.items():
-        if name == "metadata":
-            redacted[name], cuts = _redact_metadata(value)
-        elif isinstance(value, str):
-            redacted[name], cuts = redact_text(value)
-        else:
-            redacted[name], cuts = value, 0
-        count += cuts
-    if count:
-        redacted["redacted"] = count
-    return redacted
+        if value.__class__ is not str:
+            if name == "metadata" and (found := _redact_metadata(value))[1]:
+                redacted[name], count = found[0], count + found[1]
+        elif value not in _clean and (name not in _EXEMPT or len(value) > _ID_LENGTH):
+            text, cuts = redact_text(value)
+            if cuts:
+                redacted[name], count = text, count + cuts
+    return {**fields, **redacted, "redacted": count} if count else fields
 
 
 def _redact_metadata(metadata: dict[str, Any]) -> tuple[dict[str, Any], int]:
     count = 0
     redacted: dict[str, Any] = {}
     for key, value in metadata.items():
-        if isinstance(value, str) and value and _SECRET_KEY.search(key):
-            redacted[key], cuts = REDACTED, 1
-        elif isinstance(value, str):
-            redacted[key], cuts = redact_text(value)
-        else:
+        if not isinstance(value, str):
             redacted[key], cuts = value, 0
+        elif value and _SECRET_KEY.search(key):
+            redacted[key], cuts = REDACTED, 1
+        else:
+            redacted[key], cuts = redact_text(value)
         count += cuts
     return redacted, count
 
 
 def redact_text(text: str) -> tuple[str, int]:
     """The text without secrets and URL queries, and how many were cut."""
+    if text in _clean:
+        return text, 0
+    count = 0
+    lowered = text.lower()
+    if any(sign in lowered for sign in _SIGNS):
+        text, count = _cut(text)
+    if not count:
+        if len(_clean) >= _KNOWN:
+            _clean.clear()
+        _clean.add(text)
+    return text, count
+
+
+def _cut(text: str) -> tuple[str, int]:
     text, count = _QUERY.subn(f"?{REDACTED}", text)
     for pattern, replacement in _PATTERNS:
         text, cuts = pattern.subn(replacement, text)

@@ -1,6 +1,6 @@
 # Every target is one script, so that CI, people and other scripts run the same thing.
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-long bench gen lint scan image setup lock
+.PHONY: help run down test test-long test-engines bench gen lint scan image setup lock
 
 help: ## Print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -16,6 +16,9 @@ test: ## Lint, then run the test suite with coverage (CI runs this)
 
 test-long: ## Run the whole suite, the slow tests included
 	@scripts/test --long
+
+test-engines: ## Run the sandbox tests once more, on a newer Docker
+	@scripts/setup && scripts/test-engines
 
 bench: ## Measure: make bench AREA=main writes build/bench/main.json
 	@scripts/bench $(AREA)
@@ -37,3 +40,10 @@ setup: ## Install what development needs, pinned and hashed
 
 lock: ## Pin the dependencies anew: requirements/*.txt
 	@scripts/setup && scripts/lock --upgrade
+
+.PHONY: clients conformance
+clients: ## Generate clients: make clients LANG=go|typescript|java|rust|all
+	@scripts/setup && scripts/clients $(if $(filter command,$(firstword $(origin LANG))),$(LANG),all)
+
+conformance: ## Run one session of steps in every language against a stack, and compare
+	@scripts/conformance

@@ -204,3 +204,14 @@ async def _step(store: LimitStore, agent: str, limits: Limits, step: int) -> obj
     if kind == "close":
         return await store.close_tunnel(agent, earlier)
     return await store.usage(agent, limits)
+
+
+async def test_memory_forgets_agents_of_whom_nothing_is_counted(clock: Clock) -> None:
+    """A caller that rotates names costs no memory: a sweep comes with every few thousand calls."""
+    store = MemoryLimits(clock)
+    for number in range(10_000):
+        await store.take(f"agent-{number}", TEN)
+    clock.now += 62 * MINUTE_US
+    for _ in range(5_000):
+        await store.take("agent-0", TEN)
+    assert len(store._agents) < 10

@@ -1,7 +1,8 @@
 """`Judgement` with a real journal: leases, tunnels, bytes, and a record that cannot be written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from stockade_audit import Journal, RecordUnavailable
+from stockade_audit.journal import MAX_WAIT_S
 from stockade_audit.reader import Follower
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
@@ -65,6 +67,17 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     yield build
     for bench in made:
         bench.journal.close()
+
+
+@contextmanager
+def unwritable(bench: Bench) -> Iterator[None]:
+    """The journal as it is while its disk hangs: every append is refused."""
+    refused = f"the journal was not written within {MAX_WAIT_S} s"
+    bench.journal._unavailable = refused
+    try:
+        yield
+    finally:
+        bench.journal._unavailable = ""
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -158,22 +171,42 @@ async def test_a_tunnel_that_ended_without_a_word_is_shown_among_the_refusals(ma
 
 async def test_what_cannot_be_recorded_is_not_answered_and_opens_no_tunnel(make: Make) -> None:
     bench = await make()
-
-    async def unavailable(_entry: object) -> int:
-        raise RecordUnavailable("the disk is full")
-
-    append, bench.journal.append = bench.journal.append, unavailable
-    with pytest.raises(RecordUnavailable):
+    with unwritable(bench), pytest.raises(RecordUnavailable):
         await bench.judgement.judge(request(method="CONNECT"))
     assert (await bench.limits.usage("a1", LIMITS)).tunnels_open == 0
-    bench.journal.append = append
     decision = await bench.judgement.judge(request())
-    bench.journal.append = unavailable
     closed = {"status": 200, "bytes_sent": 0, "bytes_received": 0, "duration_s": 1.0}
-    with pytest.raises(RecordUnavailable):
+    with unwritable(bench), pytest.raises(RecordUnavailable):
         await bench.judgement.outcome(decision.decision_id, **closed)
-    bench.journal.append = append
     assert await bench.judgement.outcome(decision.decision_id, **closed)
+
+
+async def test_a_lease_that_cannot_be_recorded_is_not_given_and_holds_nothing(make: Make) -> None:
+    bench = await make()
+    with unwritable(bench), pytest.raises(RecordUnavailable):
+        await bench.leases.lend(agent="a1", agent_type="tester", sandbox="", tokens=6)
+    assert (await bench.limits.usage("a1", LIMITS)).burst_left == 10
+
+
+async def test_a_report_that_could_not_be_recorded_can_be_made_again(make: Make) -> None:
+    bench = await make()
+    lease = await bench.leases.lend(agent="a1", agent_type="tester", sandbox="", tokens=6)
+    told = Reported(request=request(), verdict=Verdict.ALLOW, rule="", policy_version=1, time_ns=1, ticket=0)
+    with unwritable(bench), pytest.raises(RecordUnavailable):
+        await bench.leases.report(lease, [told])
+    assert await bench.leases.report(lease, [told]) == 1
+    assert await bench.leases.report(lease, [told]) == 0
+    assert (await bench.limits.usage("a1", LIMITS)).requests_last_hour == 1
+
+
+async def test_a_lease_whose_end_could_not_be_recorded_ends_again(make: Make) -> None:
+    bench = await make()
+    lease = await bench.leases.lend(agent="a1", agent_type="tester", sandbox="", tokens=6)
+    with unwritable(bench), pytest.raises(RecordUnavailable):
+        await bench.leases.give_back(lease)
+    assert await bench.leases.give_back(lease) == 6
+    (closed,) = bench.entries(intent_id=lease.lease_id)
+    assert (closed["action"], closed["metadata"]["returned"]) == ("LEASE_CLOSED", 6)
 
 
 async def test_without_its_engine_nothing_passes_and_the_answer_says_when_to_retry(make: Make) -> None:

@@ -54,6 +54,8 @@ class Lease:
     expire_s: float  # by the monotonic clock
     expire_ns: int
     reported: set[int] = field(default_factory=set)
+    redeemed: set[int] = field(default_factory=set)  # by reports, recorded or about to be
+    unused: int = 0  # tokens that it ended with
     ended: bool = False
 
 
@@ -132,11 +134,8 @@ class Leases:
         """Ends a lease and gives its unused tokens back; 0 where it had ended before. Raises RecordUnavailable."""
         if lease.ended:
             return 0
-        lease.ended = True
-        limits = self._catalogue.rules(lease.agent_type).policy.limits
-        returned = await self._limits.reclaim(lease.agent, limits, lease.lease_id)
-        await self._journal.append(_closed(lease, Action.LEASE_CLOSED, returned=returned))
-        return returned
+        await self._end(lease, spend=False)
+        return lease.unused
 
     async def close_expired(self) -> None:
         """Ends leases whose holders went away, for ever: what they never reported is unknown, and spent."""
@@ -150,15 +149,21 @@ class Leases:
                     del self._leases[lease.lease_id]
 
     async def _expire(self, lease: Lease) -> None:
+        try:
+            await self._end(lease, spend=True)
+        except (RecordUnavailable, LimitsUnavailable) as error:
+            log.warning("an expired lease stays open", extra={"lease": lease.lease_id, "error": str(error)})
+
+    async def _end(self, lease: Lease, *, spend: bool) -> None:
+        """Ends a lease and records it; where that fails it stays open, and is ended again."""
         lease.ended = True
         limits = self._catalogue.rules(lease.agent_type).policy.limits
         try:
-            unknown = await self._limits.reclaim(lease.agent, limits, lease.lease_id, spend=True)
-            action = Action.OUTCOME_UNKNOWN if unknown else Action.LEASE_CLOSED
-            await self._journal.append(_closed(lease, action, unknown=unknown))
-        except (RecordUnavailable, LimitsUnavailable) as error:
-            log.warning("an expired lease stays open", extra={"lease": lease.lease_id, "error": str(error)})
+            lease.unused += await self._limits.reclaim(lease.agent, limits, lease.lease_id, spend=spend)
+            await self._journal.append(_closed(lease, spent=spend))
+        except (RecordUnavailable, LimitsUnavailable):
             lease.ended = False
+            raise
 
     async def _append(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), _ENTRIES_AT_ONCE):
@@ -169,9 +174,14 @@ class Leases:
 
     async def _redeem(self, lease: Lease, told: Reported) -> bool:
         """Uses the ticket; False where the gate took it already, whose decision stands in the record."""
+        ticket = told.ticket or 0
+        if ticket in lease.redeemed:  # by a report that could not be recorded
+            return True
         limits = self._catalogue.rules(lease.agent_type).policy.limits
-        refusal = await self._limits.redeem(lease.agent, limits, lease=lease.lease_id, ticket=told.ticket or 0)
-        return refusal is None
+        if await self._limits.redeem(lease.agent, limits, lease=lease.lease_id, ticket=ticket) is not None:
+            return False
+        lease.redeemed.add(ticket)
+        return True
 
     def _entries(self, lease: Lease, told: Reported) -> Iterator[Entry]:
         """A decision, and the outcome that closes it."""
@@ -235,6 +245,12 @@ def _granted(lease: Lease, policy: Policy) -> Entry:
     )
 
 
-def _closed(lease: Lease, action: Action, **counts: int) -> Entry:
-    metadata: dict[str, MetadataValue] = {"tokens": lease.tokens, "reported": len(lease.reported), **counts}
+def _closed(lease: Lease, *, spent: bool) -> Entry:
+    unused = "unknown" if spent else "returned"
+    metadata: dict[str, MetadataValue] = {
+        "tokens": lease.tokens,
+        "reported": len(lease.reported),
+        unused: lease.unused,
+    }
+    action = Action.OUTCOME_UNKNOWN if spent and lease.unused else Action.LEASE_CLOSED
     return Entry(action=action, intent_id=lease.lease_id, metadata=metadata, **_whose(lease))

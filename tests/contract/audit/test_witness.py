@@ -116,7 +116,7 @@ def test_a_head_out_of_sequence_is_refused(make: Make, key: SigningKey) -> None:
 
 
 def test_a_directory_takes_no_head_of_another_key(tmp_path: Path, key: SigningKey) -> None:
-    DirectoryWitness(tmp_path / "w", key.verifier)
+    assert DirectoryWitness(tmp_path / "w", key.verifier).last() is None
     other = SigningKey.load_or_create(tmp_path / "other.key", "stockade.dev/audit/heads")
     witness = DirectoryWitness(tmp_path / "w", other.verifier)
     with pytest.raises(Exception, match="not signed"):

@@ -1,11 +1,9 @@
 """`stockade audit` and `stockade trace` against a daemon."""
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,10 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-from stockade_audit import Entry
 
+from support.audit_cli import STOCKADE, record, stockade
 from support.auditd import Auditd, eventually
-from support.journals import SLOT, entry, open_journal, write
-
-STOCKADE = Path(sys.executable).with_name("stockade")
-
-
-def stockade(auditd: Auditd, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """The command as ada."""
-    return subprocess.run(
-        [STOCKADE, "--run-dir", auditd.base / "run", *arguments],
-        env={**os.environ, "STOCKADE_STACK_OPERATOR": "ada"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-        **options,
-    )
-
-
-def record(auditd: Auditd, *entries: Entry) -> None:
-    async def work() -> None:
-        journal = open_journal(auditd.journals)
-        await journal.append_many(entries)
-        journal.close()
-
-    asyncio.run(work())
-    auditd.until_indexed(SLOT, len(entries))
+from support.journals import SLOT, entry, write
 
 
 def test_list_shows_what_is_asked_for(auditd: Auditd) -> None:

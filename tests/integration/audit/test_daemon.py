@@ -286,7 +286,7 @@ def test_a_restored_old_copy_is_found_after_a_restart(auditd: Auditd, base: Path
     auditd.start()
     assert verify(auditd)[SLOT] == ("TAIL_CUT", 90, 90)
     alerts = eventually(
-        lambda: [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf.get("reason") == "HEAD_NOT_WITNESSED"]
+        lambda: [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf.get("reason") == "WITNESS_UNREACHABLE"]
     )
     assert "does not continue" in alerts[0]["metadata"]["detail"]
 

@@ -58,7 +58,8 @@ class Action(StrEnum):
     SERVICE_STARTED = "SERVICE_STARTED"
     SERVICE_STOPPED = "SERVICE_STOPPED"
 
-    ALERT = "ALERT"
+    ALERT = "ALERT"  # a finding; its id is the finding's
+    ACKNOWLEDGED = "ACKNOWLEDGED"  # somebody looks into the finding that intent_id names
     GAP = "GAP"  # what was refused while the record could not be written
     LATE = "LATE"  # an entry became durable after its caller had been refused
     CLOCK_CHANGED = "CLOCK_CHANGED"
@@ -66,7 +67,7 @@ class Action(StrEnum):
     ERASED = "ERASED"
     HOLD_PLACED = "HOLD_PLACED"
     HOLD_RELEASED = "HOLD_RELEASED"
-    DISPOSED = "DISPOSED"
+    DISPOSED = "DISPOSED"  # closes the finding that intent_id names
 
 
 _random = random.Random()  # noqa: S311 - ids are unique, not secret

@@ -61,21 +61,21 @@ class DirectoryWitness:
     """
 
     def __init__(self, directory: Path, key: VerifierKey) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        """Nothing is touched yet: a witness that cannot be reached must keep nobody from starting."""
         self._directory = directory
-        kept = directory / "heads.pub"
-        if not kept.exists():
-            write_durably(kept, f"{key}\n".encode(), 0o644)
-        self._key = VerifierKey.parse(kept.read_text())
-        self._last = self._read_last()
+        self._offered = key
+        self._kept_key: VerifierKey | None = None
+        self._last: Head | None = None
 
     def last(self) -> Head | None:
+        self._key()
         return self._last
 
     def add(self, head: Head, proofs: Proofs) -> None:
+        key = self._key()
         if self._last is not None and self._last.note == head.note:
             return
-        opened = Head.open(head.note, self._key)
+        opened = Head.open(head.note, key)
         if self._last is not None:
             check_continues(self._last, opened, proofs)
         self._append(opened)
@@ -102,11 +102,23 @@ class DirectoryWitness:
         if is_new:
             sync_directory(self._directory)
 
-    def _read_last(self) -> Head | None:
+    def _key(self) -> VerifierKey:
+        """The key that is kept; the first time, what is kept is read."""
+        if self._kept_key is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            kept = self._directory / "heads.pub"
+            if not kept.exists():
+                write_durably(kept, f"{self._offered}\n".encode(), 0o644)
+            key = VerifierKey.parse(kept.read_text())
+            self._last = self._read_last(key)
+            self._kept_key = key
+        return self._kept_key
+
+    def _read_last(self, key: VerifierKey) -> Head | None:
         for path in reversed(head_files(self._directory)):
             notes = list(read_notes(path))
             if notes:
-                return Head.open(notes[-1], self._key)
+                return Head.open(notes[-1], key)
         return None
 
 

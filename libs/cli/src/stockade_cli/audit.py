@@ -22,6 +22,7 @@ from stockade_cli.audit_filter import HEADERS, ago, entry_filter, filter_options
 from stockade_cli.connection import stub
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
+from stockade_cli.findings import findings
 from stockade_cli.output import json_option, print_fields, print_table, say
 
 SERVICE = audit_service_pb2_grpc.AuditServiceStub
@@ -36,6 +37,9 @@ DIMENSIONS = [
 @click.group()
 def audit() -> None:
     """Read, verify and export the audit record."""
+
+
+audit.add_command(findings)
 
 
 @audit.command("list")

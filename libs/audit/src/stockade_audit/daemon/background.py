@@ -6,11 +6,14 @@ import time
 from stockade_rpckit import threads
 from stockade_rpckit.logs import get_logger
 
-from stockade_audit import Action, Entry, Journal, RecordUnavailable
+from stockade_audit import RecordUnavailable
+from stockade_audit.daemon.domain.finding import Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
+from stockade_audit.daemon.findings import Findings, judge
 from stockade_audit.daemon.heading import HeadKeeper
-from stockade_audit.daemon.indexing import Indexer
+from stockade_audit.daemon.indexing import Arrived, Indexer
 from stockade_audit.daemon.tailing import Tails
+from stockade_audit.entry import parse_time
 from stockade_audit.errors import AuditError
 
 log = get_logger(__name__)
@@ -18,33 +21,43 @@ log = get_logger(__name__)
 IDLE_S = 0.1
 HEAD_S = 1.0
 PRUNE_S = 600.0
+LAG_NS = 10_000_000_000
 
 
-async def index_journals(indexer: Indexer, tails: Tails, journal: Journal) -> None:
-    """Index what comes, and hand it to those who follow."""
+async def index_journals(indexer: Indexer, tails: Tails, findings: Findings) -> None:
+    """Index what comes, hand it to those who follow, and raise what the rules find in it."""
+    rules, caught_up, behind = Rules(), False, False
     while True:
         arrived = await threads.run(indexer.poll)
         tails.publish(arrived)
+        for raised in judge(rules, arrived, time.time_ns()):
+            await alert(findings, raised)
         for slot, problem in indexer.take_problems():
-            await alert(journal, "JOURNAL_DAMAGED", slot, problem)
+            await alert(findings, Raised("VERIFICATION_FAILED", slot, problem))
+        if caught_up and not behind and (lag := _lag_ns(arrived)) > LAG_NS:
+            behind = True
+            await alert(findings, Raised("SINK_LAG", "index", f"the index is {lag / 1e9:.0f} s behind"))
         if not arrived:
+            caught_up, behind = True, False
             await asyncio.sleep(IDLE_S)
 
 
-async def sign_heads(keeper: HeadKeeper, journal: Journal) -> None:
-    """A head a second, handed to the witness; an alert when that begins to fail."""
-    await threads.run(keeper.resume)
-    failing = ""
+async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
+    """A head a second, handed to the witness; a finding when that begins to fail."""
+    resumed, failing = False, ""
     while True:
         started = time.monotonic()
         try:
+            if not resumed:
+                await threads.run(keeper.resume)
+                resumed = True
             await threads.run(keeper.sign)
             await threads.run(keeper.hand_over)
             failing = ""
         except (AuditError, OSError) as error:
             if str(error) != failing:
                 failing = str(error)
-                await alert(journal, "HEAD_NOT_WITNESSED", "witness", failing)
+                await alert(findings, Raised("WITNESS_UNREACHABLE", "witness", failing))
         await asyncio.sleep(max(0.0, started + HEAD_S - time.monotonic()))
 
 
@@ -56,10 +69,18 @@ async def prune_spans(spans: Spans, days: float, limit: int) -> None:
         await asyncio.sleep(PRUNE_S)
 
 
-async def alert(journal: Journal, reason: str, subject: str, detail: str) -> None:
+async def alert(findings: Findings, raised: Raised) -> None:
     """Say it in the log and in the record."""
-    log.error("alert", extra={"reason": reason, "subject": subject, "detail": detail})
+    detail = {"kind": raised.kind, "subject": raised.subject, "summary": raised.summary}
+    log.error("a finding was raised", extra=detail)
     try:
-        await journal.append(Entry(action=Action.ALERT, reason=reason, resource=subject, metadata={"detail": detail}))
+        await findings.raise_(raised)
     except RecordUnavailable as error:
-        log.error("the alert could not be recorded", extra={"error": str(error)})
+        log.error("the finding could not be recorded", extra={"error": str(error)})
+
+
+def _lag_ns(arrived: list[Arrived]) -> int:
+    """How long ago the latest of these entries was made."""
+    if not arrived:
+        return 0
+    return time.time_ns() - max(parse_time(batch.leaves[-1]["time"]) for batch in arrived)

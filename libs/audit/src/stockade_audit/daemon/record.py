@@ -61,6 +61,10 @@ class Record:
         found, *related = read_leaves(self.root, self.indexer, [row, *self.index.related(identity)])
         return found, Page(related, indexed)
 
+    def leaves(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Each row with its leaf."""
+        return read_leaves(self.root, self.indexer, rows)
+
     def behind(self, indexed: Sequence[Indexed], filter_: Filter) -> Iterator[tuple[Row, bytes]]:
         """What lies behind these places, by journal."""
         known = {state.slot: state.place.position for state in indexed}

@@ -1,19 +1,27 @@
 """The daemon put together: the only module that names its adapters."""
 
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
-from stockade.audit.v1 import audit_service_pb2_grpc, integrity_service_pb2_grpc, trace_service_pb2_grpc
+from stockade.audit.v1 import (
+    audit_service_pb2_grpc,
+    finding_service_pb2_grpc,
+    integrity_service_pb2_grpc,
+    trace_service_pb2_grpc,
+)
 from stockade_rpckit import threads
 from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import refuse
 
 from stockade_audit import Journal
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.background import index_journals, prune_spans, sign_heads
+from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
 from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
+from stockade_audit.daemon.handlers.findings import FindingHandler
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
 from stockade_audit.daemon.heading import HeadKeeper
@@ -21,13 +29,21 @@ from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.record import Record
 from stockade_audit.daemon.settings import AuditSettings
 from stockade_audit.daemon.tailing import Tails
+from stockade_audit.errors import AuditError
 from stockade_audit.head import ORIGIN
 from stockade_audit.keys import SigningKey
 from stockade_audit.witness import DirectoryWitness
 
 
 async def wire(settings: AuditSettings) -> Wiring:
-    """Open everything under state_dir/audit."""
+    """Open everything under state_dir/audit, or end the process with one line that says why that cannot be."""
+    try:
+        return await _wire(settings)
+    except (AuditError, OSError) as error:
+        refuse(str(error))
+
+
+async def _wire(settings: AuditSettings) -> Wiring:
     slot = f"audit-{settings.slot}"
     journal = Journal.open(settings.journals, service="audit", slot=slot)
     key = SigningKey.load_or_create(settings.directory / "heads.key", ORIGIN)
@@ -38,6 +54,7 @@ async def wire(settings: AuditSettings) -> Wiring:
     witness = DirectoryWitness(settings.witness_directory, key.verifier)
     keeper = HeadKeeper(indexer, heads, witness, key)
     record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
+    findings = Findings(record, journal)
     tails, forwarder = Tails(), Forwarder(settings.otlp_endpoint)
     spans_in = SpanHandler(spans, forwarder)
 
@@ -59,6 +76,11 @@ async def wire(settings: AuditSettings) -> Wiring:
                 IntegrityHandler(record),
             ),
             Served(
+                "stockade.audit.v1.FindingService",
+                finding_service_pb2_grpc.add_FindingServiceServicer_to_server,
+                FindingHandler(findings),
+            ),
+            Served(
                 "stockade.audit.v1.TraceService",
                 trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
                 TraceHandler(spans),
@@ -72,8 +94,8 @@ async def wire(settings: AuditSettings) -> Wiring:
         journal,
         FAILURES,
         [
-            lambda: index_journals(indexer, tails, journal),
-            lambda: sign_heads(keeper, journal),
+            lambda: index_journals(indexer, tails, findings),
+            lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),

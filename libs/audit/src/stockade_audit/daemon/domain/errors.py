@@ -42,6 +42,14 @@ class TailTooSlow(AuditError):
     """A follower reads slower than the record grows."""
 
 
+class FindingNotFound(AuditError):
+    """No finding of this id."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"there is no finding {identity!r}; `stockade audit findings list` shows them")
+        self.identity = identity
+
+
 class TraceNotFound(AuditError):
     """No such trace is kept, or several begin alike."""
 

@@ -27,6 +27,7 @@ FAILURES: FailureTable = {
     errors.JournalNotFound: _failure(StatusCode.NOT_FOUND, "JOURNAL_NOT_FOUND", "slot"),
     errors.ProofNotPossible: _failure(StatusCode.OUT_OF_RANGE, "PROOF_NOT_POSSIBLE"),
     errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
+    errors.FindingNotFound: _failure(StatusCode.NOT_FOUND, "FINDING_NOT_FOUND", "identity"),
     errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
     HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
 }

@@ -53,6 +53,7 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_HOLD_PLACED: _ClassVar[Action]
     ACTION_HOLD_RELEASED: _ClassVar[Action]
     ACTION_DISPOSED: _ClassVar[Action]
+    ACTION_ACKNOWLEDGED: _ClassVar[Action]
 ACTION_UNSPECIFIED: Action
 ACTION_ALLOWED: Action
 ACTION_BLOCKED: Action
@@ -91,6 +92,7 @@ ACTION_ERASED: Action
 ACTION_HOLD_PLACED: Action
 ACTION_HOLD_RELEASED: Action
 ACTION_DISPOSED: Action
+ACTION_ACKNOWLEDGED: Action
 
 class Entry(_message.Message):
     __slots__ = ("id", "journal", "position", "time", "service", "action", "principal_kind", "principal", "agent", "agent_type", "sandbox", "resource", "domain", "reason", "rule", "policy_version", "method", "path", "status", "bytes_sent", "bytes_received", "duration", "trace_id", "span_id", "intent_id", "metadata", "redacted", "truncated", "leaf", "erased")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import grpc
 import pytest
 from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2
 
@@ -398,3 +399,30 @@ def test_an_empty_image_works_all_the_same(engine: EngineInUse) -> None:
             ada.delete(name)
     finally:
         engine.docker("rmi", image)
+
+
+def test_a_caller_that_goes_away_leaves_no_sandbox(served: ServedSandboxes, ada: Caller) -> None:
+    before = served.containers()
+    request = Request.CreateSandboxRequest(agent="agent-1", agent_type="nobody", network_mode="NETWORK_MODE_ISOLATED")
+    for seconds in (0.01, 0.05, 0.1):
+        with pytest.raises(grpc.RpcError):
+            ada.sandboxes.CreateSandbox(request, timeout=seconds)
+    eventually(lambda: not _unsettled(ada) and served.containers() == before, seconds=15)
+
+
+def test_a_caller_that_can_come_back_finds_its_sandbox(ada: Caller) -> None:
+    request = Request.CreateSandboxRequest(
+        agent="agent-1", agent_type="nobody", network_mode="NETWORK_MODE_ISOLATED", request_id="come-back"
+    )
+    with pytest.raises(grpc.RpcError):
+        ada.sandboxes.CreateSandbox(request, timeout=0.05)
+    sandbox = ada.sandboxes.CreateSandbox(request).sandbox
+    assert sandbox.state == sandbox_pb2.SANDBOX_STATE_RUNNING
+    ada.delete(sandbox.name)
+
+
+def _unsettled(caller: Caller) -> list[str]:
+    """Sandboxes that start or end."""
+    states = ["SANDBOX_STATE_STARTING", "SANDBOX_STATE_ENDING"]
+    request = Request.ListSandboxesRequest(filter={"states": states})
+    return [sandbox.name for sandbox in caller.sandboxes.ListSandboxes(request).sandboxes]

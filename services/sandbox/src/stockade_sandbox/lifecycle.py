@@ -5,9 +5,10 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from stockade_rpckit.logs import get_logger
 
@@ -73,8 +74,8 @@ class Lifecycle:
         self._cores = sorted(os.sched_getaffinity(0))
         self.pool = Pool(wanted=warm, sandboxes=sandboxes, assembly=self.assembly, uids=uids, draft=self._draft_member)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._requests: dict[tuple[str, str], asyncio.Lock] = {}
-        self._making: set[asyncio.Task[Sandbox]] = set()
+        self._requests: dict[tuple[str, str], tuple[str, asyncio.Task[Sandbox]]] = {}
+        self._tasks: set[asyncio.Task[Sandbox]] = set()
 
     # --- what callers ask for
 
@@ -85,13 +86,15 @@ class Lifecycle:
         caller goes before it runs, it is ended, unless a request_id lets the caller come back for it.
         """
         if not request.request_id:
-            return await self._finish_for_caller(request, owner, trace_id)
-        key = (owner, request.request_id)
-        async with self._requests.setdefault(key, asyncio.Lock()):
-            try:
-                return await self._made_before(request, owner) or await self._create(request, owner, trace_id)
-            finally:
-                self._requests.pop(key, None)
+            making = self._task(self._create(request, owner, trace_id))
+        else:
+            making = self._once(request, owner, trace_id)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            if not request.request_id:
+                making.add_done_callback(self._abandon)
+            raise
 
     async def pause(self, name: str) -> Sandbox:
         """Freeze it. Raises SandboxNotRunning, EngineUnavailable."""
@@ -201,23 +204,33 @@ class Lifecycle:
         """Held while a sandbox changes its state. Raises SandboxNotFound, so that no stranger's name takes room."""
         return self._locks[self.sandboxes.get(name).name]
 
-    async def _finish_for_caller(self, request: Request, owner: str, trace_id: str) -> Sandbox:
-        making = asyncio.create_task(self._create(request, owner, trace_id))
-        self._making.add(making)
-        making.add_done_callback(self._making.discard)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(self._abandon)
-            raise
+    def _task(self, work: Coroutine[Any, Any, Sandbox]) -> asyncio.Task[Sandbox]:
+        """Goes on when its caller is gone: half made, parts of a sandbox would be made on unseen."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _once(self, request: Request, owner: str, trace_id: str) -> asyncio.Task[Sandbox]:
+        """The one making of a request_id: under way, or begun now. Raises RequestIdReused."""
+        key, digest = (owner, request.request_id), _digest(request)
+        known, making = self._requests.get(key, (digest, None))
+        if known != digest:
+            raise RequestIdReused(request.request_id)
+        if making is None:
+            making = self._task(self._make_or_find(request, owner, trace_id))
+            self._requests[key] = (digest, making)
+            making.add_done_callback(lambda _: self._requests.pop(key))
+        return making
+
+    async def _make_or_find(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+        return await self._made_before(request, owner) or await self._create(request, owner, trace_id)
 
     def _abandon(self, making: asyncio.Task[Sandbox]) -> None:
         """Nobody waits for it any more and nobody knows its name."""
         if making.cancelled() or making.exception():
             return
-        ending = asyncio.create_task(self._end(making.result().name, Reason.DELETED, "its caller went away"))
-        self._making.add(ending)
-        ending.add_done_callback(self._making.discard)
+        self._task(self._end(making.result().name, Reason.DELETED, "its caller went away"))
 
     async def _create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         sandbox = await self._admitted(request, owner, trace_id)

@@ -101,7 +101,9 @@ async def test_a_ticket_is_debited_in_place_of_the_bucket_and_reported_for_nothi
     assert (await bench.limits.usage("a1", LIMITS)).burst_left == 9
 
 
-@pytest.mark.parametrize("lease", ["no-such-lease.0", "nonsense", ".", "x.-1", "x.99999999999999999999"])
+@pytest.mark.parametrize(
+    "lease", ["no-such-lease.0", "nonsense", ".", "x.-1", "x.99999999999999999999", f"x.{'9' * 9000}"]
+)
 async def test_a_ticket_that_is_none_costs_an_ordinary_token(make: Make, lease: str) -> None:
     bench = await make()
     assert (await bench.judgement.judge(request(lease=lease))).verdict is Verdict.ALLOW

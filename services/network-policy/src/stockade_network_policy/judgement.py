@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from stockade_audit import Action, Entry, Journal, RecordUnavailable, new_entry_id
-from stockade_audit.entry import PENDING
+from stockade_audit import Action, Journal, RecordUnavailable, new_entry_id
 from stockade_rpckit.identity import Principal
 from stockade_rpckit.logs import get_logger
 
+from stockade_network_policy import entries
 from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.decisions import Decisions, Judged, Outcome
 from stockade_network_policy.domain.decision import Decision, Request, Ruling, Verdict, decide
@@ -28,7 +27,7 @@ log = get_logger(__name__)
 OUTCOME_WAIT_S = 300.0  # without a sign of life for so long, an outcome counts as unknown
 _SWEEP_S = 5.0
 _RETRY_US = 1_000_000
-_ACTIONS = {Verdict.ALLOW: Action.ALLOWED, Verdict.DENY: Action.BLOCKED, Verdict.LIMIT: Action.RATE_LIMITED}
+_TICKET_DIGITS = 9
 
 
 class Judgement:
@@ -56,7 +55,9 @@ class Judgement:
         decision = _decision(decision_id, policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
         try:
-            await self._journal.append(_entry(judged, policy, asker, pending=decision.verdict is Verdict.ALLOW))
+            await self._journal.append(
+                entries.decided(judged, policy, asker, pending=decision.verdict is Verdict.ALLOW)
+            )
         except RecordUnavailable:
             await self._close_tunnel(judged)
             raise
@@ -76,7 +77,7 @@ class Judgement:
         ruling = Ruling(True, "limits", "within the limits")
         decision = _decision(new_entry_id(), policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
-        await self._journal.append(_entry(judged, policy, None, pending=False))
+        await self._journal.append(entries.decided(judged, policy, None, pending=False))
         return decision
 
     async def outcome(
@@ -128,10 +129,6 @@ class Judgement:
             judged.cut = True
         return sorted({judged.request.sandbox for judged in late if judged.request.sandbox})
 
-    def _is_overdue(self, judged: Judged, now_ns: int) -> bool:
-        lifetime_s = self._catalogue.rules(judged.request.agent_type).policy.limits.tunnel_lifetime_s
-        return lifetime_s > 0 and now_ns - judged.time_ns > lifetime_s * 1e9
-
     def get(self, decision_id: str, sandbox: str = "") -> Judged | None:
         """The decision of that id, where `sandbox` is empty or asked for it."""
         judged = self.decisions.find(decision_id)
@@ -152,11 +149,15 @@ class Judgement:
                     log.warning("an abandoned decision stays open", extra={"error": str(error)})
                     break
 
+    def _is_overdue(self, judged: Judged, now_ns: int) -> bool:
+        lifetime_s = self._catalogue.rules(judged.request.agent_type).policy.limits.tunnel_lifetime_s
+        return lifetime_s > 0 and now_ns - judged.time_ns > lifetime_s * 1e9
+
     async def _count(self, request: Request, limits: Limits, decision_id: str) -> Refusal | None:
         tunnel = decision_id if request.method == "CONNECT" else ""
         lease, _, ticket = request.lease.rpartition(".")
         try:
-            if lease and ticket.isdecimal():
+            if lease and ticket.isdecimal() and len(ticket) <= _TICKET_DIGITS:
                 refusal = await self._limits.redeem(
                     request.agent, limits, lease=lease, ticket=int(ticket), tunnel=tunnel
                 )
@@ -170,7 +171,7 @@ class Judgement:
     async def _close(self, judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> None:
         self.decisions.close(judged, outcome)  # before the wait, so that a second outcome finds it closed
         try:
-            await self._journal.append(_closing_entry(judged, outcome, action, details))
+            await self._journal.append(entries.ended(judged, outcome, action, details))
         except RecordUnavailable:
             self.decisions.reopen(judged)
             raise
@@ -231,79 +232,3 @@ def _limit_reason(rule: str, limits: Limits, retry_after_s: float) -> str:
         "limits_unavailable": "what can be counted, and the engine that counts does not answer",
     }
     return f"the limit is {texts[rule]}; try again in {max(retry_after_s, 0.001):.3g} s"
-
-
-def _entry(judged: Judged, policy: Policy, asker: Principal | None, *, pending: bool) -> Entry:
-    request, decision = judged.request, judged.decision
-    _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
-    optional: dict[str, Any] = {}
-    if policy.audit_logging:
-        optional = {"method": request.method, "path": request.path.partition("?")[0], "metadata": _metadata(judged)}
-    return Entry(
-        id=decision.decision_id,
-        time_ns=judged.time_ns,
-        action=_ACTIONS[decision.verdict],
-        principal_kind=str(asker.kind) if asker else "agent",
-        principal=asker.name if asker else request.agent,
-        agent=request.agent,
-        agent_type=request.agent_type,
-        sandbox=request.sandbox,
-        domain=decision.canonical_host or request.host[:255],
-        reason=decision.reason,
-        rule=decision.rule,
-        policy_version=decision.policy_version,
-        status=PENDING if pending else "",
-        trace_id=trace_id,
-        span_id=span_id,
-        **optional,
-    )
-
-
-def _metadata(judged: Judged) -> dict[str, str | int | float | bool]:
-    request, decision = judged.request, judged.decision
-    metadata: dict[str, str | int | float | bool] = {"port": request.port, "policy": decision.policy}
-    if request.host != decision.canonical_host:
-        metadata["host"] = request.host[:255]
-    if request.lease:
-        metadata["lease"] = request.lease[:128]
-    if decision.reported:
-        metadata["reported"] = True
-    if decision.retry_after_s:
-        metadata["retry_after_s"] = decision.retry_after_s
-    return metadata
-
-
-def _closing_entry(judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> Entry:
-    request, decision = judged.request, judged.decision
-    _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
-    return Entry(
-        action=action,
-        intent_id=decision.decision_id,
-        principal_kind="agent",
-        principal=request.agent,
-        agent=request.agent,
-        agent_type=request.agent_type,
-        sandbox=request.sandbox,
-        domain=decision.canonical_host,
-        trace_id=trace_id,
-        span_id=span_id,
-        metadata=dict(details or {}),
-        **(closing_entry_fields(outcome) | _refused_by(details or {})),
-    )
-
-
-def _refused_by(details: Mapping[str, str]) -> dict[str, str]:
-    """Rule and reason of what the gate refused after the verdict; `refused` is "RULE: reason"."""
-    rule, _, reason = details.get("refused", "").partition(": ")
-    return {"rule": rule.lower(), "reason": reason} if rule else {}
-
-
-def closing_entry_fields(outcome: Outcome) -> dict[str, Any]:
-    """What an outcome says in the record."""
-    return {
-        "reason": "" if outcome.known else "NOT_REPORTED",
-        "status": outcome.status,
-        "bytes_sent": outcome.bytes_sent,
-        "bytes_received": outcome.bytes_received,
-        "duration_us": round(outcome.duration_s * 1e6),
-    }

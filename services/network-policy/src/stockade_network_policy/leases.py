@@ -14,11 +14,12 @@ from stockade_audit.entry import PENDING, MetadataValue
 from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.catalogue import Catalogue
+from stockade_network_policy.decisions import Outcome
 from stockade_network_policy.domain.decision import Request, Verdict, decide
 from stockade_network_policy.domain.errors import LeaseExpired, LeaseNotFound, LeaseUnavailable, LimitsUnavailable
 from stockade_network_policy.domain.policy import Mode, Policy
 from stockade_network_policy.domain.ports import LimitStore
-from stockade_network_policy.judgement import Outcome, closing_entry_fields
+from stockade_network_policy.entries import ACTIONS, outcome_fields
 
 log = get_logger(__name__)
 
@@ -190,7 +191,7 @@ class Leases:
         if opening.status == PENDING:
             outcome = told.outcome or Outcome.unknown()
             action = Action.OUTCOME if outcome.known else Action.OUTCOME_UNKNOWN
-            closing = {**_whose(lease), **closing_entry_fields(outcome)}
+            closing = {**_whose(lease), **outcome_fields(outcome)}
             yield Entry(action=action, intent_id=opening.id, domain=opening.domain, **closing)
 
     def _folded(self, lease: Lease, refused: Sequence[Reported]) -> Iterator[Entry]:
@@ -208,7 +209,7 @@ class Leases:
         """What was decided, where we decide the same; else the agent's claim."""
         ruling = decide(self._catalogue.rules(lease.agent_type), told.request)
         agreed = ruling.allowed is (told.verdict is not Verdict.DENY)
-        action = _ACTIONS[told.verdict] if agreed else Action.CLAIM
+        action = ACTIONS[told.verdict] if agreed else Action.CLAIM
         return Entry(
             action=action,
             time_ns=told.time_ns,
@@ -220,9 +221,6 @@ class Leases:
             metadata={**metadata, "port": told.request.port, "local": True},
             **_whose(lease),
         )
-
-
-_ACTIONS = {Verdict.ALLOW: Action.ALLOWED, Verdict.DENY: Action.BLOCKED, Verdict.LIMIT: Action.RATE_LIMITED}
 
 
 def _whose(lease: Lease) -> dict[str, Any]:

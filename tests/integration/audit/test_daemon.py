@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -338,3 +339,23 @@ def test_a_copy_has_a_line_for_each_entry(auditd: Auditd, form: int) -> None:
     auditd.until_indexed(SLOT, 90)
     lines = export(auditd, form, agents=["agent-1"]).decode().splitlines()
     assert len(lines) == 30 + (form == audit.EXPORT_FORMAT_CSV)
+
+
+EDITS = [
+    ("a row", "UPDATE entries SET agent = 'someone' WHERE slot = 'test-0' AND position = 17", 17),
+    ("a row's time", "UPDATE entries SET time_ns = time_ns + 1 WHERE slot = 'test-0' AND position = 18", 18),
+    ("a row gone", "DELETE FROM entries WHERE slot = 'test-0' AND position = 19", 19),
+    ("a rollup", "UPDATE rollups SET count = count - 1 WHERE slot = 'test-0' AND agent = 'agent-1'", 0),
+    ("a rollup gone", "DELETE FROM rollups WHERE slot = 'test-0' AND agent = 'agent-1'", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "edit", "position"), EDITS, ids=[name for name, *_ in EDITS])
+def test_an_edited_index_is_found(auditd: Auditd, base: Path, name: str, edit: str, position: int) -> None:
+    write(auditd.journals, [90])
+    auditd.until_indexed(SLOT, 90)
+    assert verify(auditd)[SLOT] == ("INTACT", 90, 0)
+    with sqlite3.connect(base / "state" / "audit" / "index" / "index.sqlite") as index:
+        index.execute(edit)
+    index.close()
+    assert verify(auditd)[SLOT] == ("INDEX_WRONG", 90, position)

@@ -9,11 +9,12 @@ from stockade_audit.daemon.domain.ports import Heads, Index
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row
 from stockade_audit.daemon.exporting import Export
 from stockade_audit.daemon.heading import HeadKeeper
+from stockade_audit.daemon.index_check import check_index
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.leaves import read_leaves
 from stockade_audit.keys import VerifierKey
 from stockade_audit.tree import consistency_proof, inclusion_proof
-from stockade_audit.verification import Report, StoredHash, verify_heads, verify_record
+from stockade_audit.verification import Report, StoredHash, Verdict, verify_heads, verify_record
 from stockade_audit.witness import Witness
 
 
@@ -92,12 +93,19 @@ class Record:
         return hashes.root(old), Proof(new, hashes.root(new), consistency_proof(hashes.node, old, new))
 
     def verify(self, slots: Sequence[str]) -> Iterator[Report]:
-        """The heads, then every journal, held to the witness's heads."""
+        """The heads, then every journal, held to the witness's heads; where one is intact, the index is held to it."""
         heads = list(self.witness.heads())
         yield verify_heads(heads, self.key)
         for report in verify_record(self.root, heads, self._stored):
             if not slots or report.journal in slots:
-                yield report
+                yield (
+                    report.verdict is Verdict.INTACT and check_index(self.index, self.root / report.journal)
+                ) or report
+
+    def _index_report(self, report: Report) -> Report | None:
+        if report.verdict is not Verdict.INTACT:
+            return None
+        return check_index(self.index, self.root / report.journal)
 
     def _row(self, identity: str) -> Row:
         row = self.index.get(identity)

@@ -1,14 +1,26 @@
 """The index in SQLite: where each entry lies, by what it is looked for, and counts by minute."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from stockade_audit.daemon.domain.query import MEMBERS, Cursor, Filter, Indexed, Row, Stats, StatsQuery, StatsRow
+from stockade_audit.daemon.domain.query import (
+    COLUMNS,
+    MEMBERS,
+    MINUTE_NS,
+    Cursor,
+    Filter,
+    Indexed,
+    Rollups,
+    Row,
+    Stats,
+    StatsQuery,
+    StatsRow,
+    rollups_of,
+)
 from stockade_audit.entry import parse_time
 from stockade_audit.reader import Located, Place
 
@@ -38,19 +50,7 @@ CREATE TABLE IF NOT EXISTS rollups (
     PRIMARY KEY (minute, slot, service, action, agent, agent_type, domain)
 ) WITHOUT ROWID;
 """
-_MINUTE_NS: Final = 60_000_000_000
-_COLUMNS: Final = (
-    "id",
-    "action",
-    "agent",
-    "agent_type",
-    "domain",
-    "sandbox",
-    "principal",
-    "service",
-    "trace_id",
-    "intent_id",
-)
+_ROLLUP: Final = "minute, service, action, agent, agent_type, domain, count, bytes_sent, bytes_received, duration_us"
 _LOCATION: Final = "slot, position, time_ns, segment, offset, length"
 
 
@@ -83,13 +83,14 @@ class SqliteIndex:
     def add(self, state: Indexed, located: Sequence[Located], leaves: Sequence[dict[str, Any]]) -> None:
         times = [parse_time(leaf["time"]) for leaf in leaves]
         rows = [
-            (state.slot, at.position, time_ns, *map(leaf.get, _COLUMNS), at.segment, at.offset, len(at.leaf))
+            (state.slot, at.position, time_ns, *map(leaf.get, COLUMNS), at.segment, at.offset, len(at.leaf))
             for at, leaf, time_ns in zip(located, leaves, times, strict=True)
         ]
         place = state.place
         with self._writing, self._writer as db:
             db.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 16)})", rows)  # noqa: S608
-            db.executemany(_ADD_ROLLUP, _rollups(state.slot, leaves, times))
+            rollups = rollups_of(leaves, times)
+            db.executemany(_ADD_ROLLUP, [(state.slot, *key, *counts) for key, counts in rollups.items()])
             db.execute(
                 "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?, ?)",
                 (state.slot, place.segment, place.offset, place.position, state.time_ns, state.key),
@@ -115,6 +116,29 @@ class SqliteIndex:
         while page := self._rows(clause, [*values, slot, start, end]):
             yield from page
             start = page[-1].position + 1
+
+    def snapshot(self, slot: str) -> tuple[int, Rollups]:
+        with self._reader() as db:
+            db.execute("BEGIN")
+            try:
+                size = db.execute("SELECT position FROM journals WHERE slot = ?", (slot,)).fetchone()
+                rows = db.execute(f"SELECT {_ROLLUP} FROM rollups WHERE slot = ?", (slot,)).fetchall()  # noqa: S608
+            finally:
+                db.execute("COMMIT")
+        return (size[0] if size else 0), {row[:6]: row[6:] for row in rows}
+
+    def contents(self, slot: str, end: int) -> Iterator[tuple[Any, ...]]:
+        start = 0
+        columns = f"position, time_ns, {', '.join(COLUMNS)}"
+        clause = "WHERE slot = ? AND position >= ? AND position < ? ORDER BY position LIMIT 5000"
+        query = f"SELECT {columns} FROM entries {clause}"  # noqa: S608 - names of ours
+        while True:
+            with self._reader() as db:
+                page = db.execute(query, (slot, start, end)).fetchall()
+            yield from page
+            if not page:
+                return
+            start = page[-1][0] + 1
 
     def get(self, identity: str) -> Row | None:
         return next(iter(self._rows("WHERE id = ? ORDER BY time_ns LIMIT 1", [identity])), None)
@@ -166,26 +190,6 @@ ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes_sent = bytes_sen
 """
 
 
-def _rollups(slot: str, leaves: Sequence[dict[str, Any]], times: Sequence[int]) -> list[tuple[Any, ...]]:
-    count, sent, received, duration = Counter[Any](), Counter[Any](), Counter[Any](), Counter[Any]()
-    for leaf, time_ns in zip(leaves, times, strict=True):
-        get = leaf.get
-        key = (
-            time_ns // _MINUTE_NS,
-            get("service", ""),
-            get("action", ""),
-            get("agent", ""),
-            get("agent_type", ""),
-            get("domain", ""),
-        )
-        count[key] += 1
-        if len(leaf) > 6:
-            sent[key] += get("bytes_sent", 0)
-            received[key] += get("bytes_received", 0)
-            duration[key] += get("duration_us", 0)
-    return [(slot, *key, n, sent[key], received[key], duration[key]) for key, n in count.items()]
-
-
 def _conditions(filter_: Filter) -> tuple[list[str], list[Any]]:
     where: list[str] = []
     values: list[Any] = []
@@ -208,10 +212,10 @@ def _stats_conditions(query: StatsQuery) -> tuple[str, list[Any]]:
     values: list[Any] = []
     if query.start_ns:
         where.append("minute >= ?")
-        values.append(query.start_ns // _MINUTE_NS)
+        values.append(query.start_ns // MINUTE_NS)
     if query.end_ns:
         where.append("minute < ?")
-        values.append(-(-query.end_ns // _MINUTE_NS))
+        values.append(-(-query.end_ns // MINUTE_NS))
     for column, wanted in (("action", query.actions), ("agent", query.agents), ("agent_type", query.agent_types)):
         _any_of(column, wanted, where, values)
     return _where(where), values

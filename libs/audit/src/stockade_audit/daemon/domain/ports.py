@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row, Stats, StatsQuery
+from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Rollups, Row, Stats, StatsQuery
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
 from stockade_audit.head import Head
 from stockade_audit.reader import Located
@@ -30,6 +30,14 @@ class Index(Protocol):
 
     def scan(self, filter_: Filter, slot: str, start: int, end: int) -> Iterator[Row]:
         """The entries of one journal from position `start` to before `end`, by position, in bounded memory."""
+        ...
+
+    def snapshot(self, slot: str) -> tuple[int, Rollups]:
+        """How many entries of a journal are indexed, and the rollups over just these."""
+        ...
+
+    def contents(self, slot: str, end: int) -> Iterator[tuple[Any, ...]]:
+        """(position, time_ns, *COLUMNS) of each entry before `end`, by position, in bounded memory."""
         ...
 
     def get(self, identity: str) -> Row | None:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -101,6 +101,39 @@ class Indexed:
     place: Place = field(default_factory=Place)
     time_ns: int = 0
     key: str = ""
+
+
+# What the index keeps of an entry beside its place and time: members of its leaf.
+COLUMNS: Final = (
+    "id", "action", "agent", "agent_type", "domain", "sandbox", "principal", "service", "trace_id", "intent_id",
+)  # fmt: skip
+MINUTE_NS: Final = 60_000_000_000
+
+# (minute, service, action, agent, agent_type, domain): (count, bytes_sent, bytes_received, duration_us)
+Rollups = dict[tuple[int, str, str, str, str, str], tuple[int, int, int, int]]
+
+
+def rollups_of(leaves: Sequence[Mapping[str, Any]], times: Sequence[int]) -> Rollups:
+    """What these entries add to the minute rollups."""
+    found: Rollups = {}
+    for leaf, time_ns in zip(leaves, times, strict=True):
+        get = leaf.get
+        key = (
+            time_ns // MINUTE_NS,
+            get("service", ""),
+            get("action", ""),
+            get("agent", ""),
+            get("agent_type", ""),
+            get("domain", ""),
+        )
+        count, sent, received, duration = found.get(key, (0, 0, 0, 0))
+        found[key] = (
+            count + 1,
+            sent + get("bytes_sent", 0),
+            received + get("bytes_received", 0),
+            duration + get("duration_us", 0),
+        )
+    return found
 
 
 DIMENSIONS = ("action", "agent", "agent_type", "domain", "minute", "service")

@@ -359,3 +359,23 @@ def test_an_edited_index_is_found(auditd: Auditd, base: Path, name: str, edit: s
         index.execute(edit)
     index.close()
     assert verify(auditd)[SLOT] == ("INDEX_WRONG", 90, position)
+
+
+def test_a_flood_of_claims_is_bounded_and_harms_nobody_else(auditd: Auditd) -> None:
+    stub, request = auditd.entries("gate"), audit.AppendEntryRequest(entry=entry_pb2.Entry(resource="noise"))
+    reasons = set()
+    for _ in range(1000):
+        try:
+            stub.AppendEntry(request, metadata=AGENT)
+        except grpc.RpcError as error:
+            reasons.add(details_of(error)["reason"])
+    assert reasons == {"CLAIMS_TOO_FAST"}
+    other = (("x-stockade-agent", "a-2"), *AGENT[1:])
+    stub.AppendEntry(request, metadata=other)
+
+    def written() -> list[dict[str, Any]]:
+        return [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf.get("agent") == "a-1"]
+
+    eventually(lambda: any(leaf["action"] == "FOLDED" for leaf in written()))
+    assert len([leaf for leaf in written() if leaf["action"] == "CLAIM"]) < 500
+    assert {leaf["action"] for leaf in written()} == {"CLAIM", "FOLDED"}

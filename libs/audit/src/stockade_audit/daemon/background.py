@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 from stockade_rpckit import threads
 from stockade_rpckit.logs import get_logger
 
-from stockade_audit import RecordUnavailable
+from stockade_audit import Action, Entry, Journal, RecordUnavailable
+from stockade_audit.daemon.domain.claims import Claims
 from stockade_audit.daemon.domain.finding import Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
 from stockade_audit.daemon.findings import Findings, judge
@@ -21,6 +23,7 @@ log = get_logger(__name__)
 IDLE_S = 0.1
 HEAD_S = 1.0
 PRUNE_S = 600.0
+FOLD_S = 1.0
 LAG_NS = 10_000_000_000
 
 
@@ -59,6 +62,17 @@ async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
                 failing = str(error)
                 await alert(findings, Raised("WITNESS_UNREACHABLE", "witness", failing))
         await asyncio.sleep(max(0.0, started + HEAD_S - time.monotonic()))
+
+
+async def fold_claims(claims: Claims, journal: Journal) -> None:
+    """Write once a second how many claims of which agent were refused."""
+    while True:
+        await asyncio.sleep(FOLD_S)
+        for agent, count in claims.take_refused().items():
+            told = {"count": count}
+            entry = Entry(action=Action.FOLDED, reason="CLAIMS_TOO_FAST", agent=agent, metadata=dict(told))
+            with suppress(RecordUnavailable):  # its journal counts what it refuses
+                await journal.append(entry)
 
 
 async def prune_spans(spans: Spans, days: float, limit: int) -> None:

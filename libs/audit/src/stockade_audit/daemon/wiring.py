@@ -15,7 +15,8 @@ from stockade_audit import Journal
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
-from stockade_audit.daemon.background import index_journals, prune_spans, sign_heads
+from stockade_audit.daemon.background import fold_claims, index_journals, prune_spans, sign_heads
+from stockade_audit.daemon.domain.claims import Claims
 from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
@@ -55,7 +56,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
     keeper = HeadKeeper(indexer, heads, witness, key)
     record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
     findings = Findings(record, journal)
-    tails, forwarder = Tails(), Forwarder(settings.otlp_endpoint)
+    tails, claims, forwarder = Tails(), Claims(), Forwarder(settings.otlp_endpoint)
     spans_in = SpanHandler(spans, forwarder)
 
     async def drain() -> None:
@@ -68,7 +69,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             Served(
                 "stockade.audit.v1.AuditService",
                 audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
-                AuditHandler(record, tails, journal, slot),
+                AuditHandler(record, tails, journal, slot, claims),
             ),
             Served(
                 "stockade.audit.v1.IntegrityService",
@@ -97,6 +98,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             lambda: index_journals(indexer, tails, findings),
             lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
+            lambda: fold_claims(claims, journal),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,

@@ -58,3 +58,11 @@ class TraceNotFound(AuditError):
             f"several traces begin with {trace_id}: give more digits" if several else f"no trace {trace_id} is kept"
         )
         self.trace_id = trace_id
+
+
+class ClaimsTooFast(AuditError):
+    """An agent makes claims faster than they are taken."""
+
+    def __init__(self, agent: str, retry_after_s: float) -> None:
+        super().__init__(f"{agent} makes claims faster than the record takes them: wait {retry_after_s:.1f} s")
+        self.agent, self.retry_after_s = agent, retry_after_s

@@ -1,6 +1,7 @@
 """AuditService."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
 
 from stockade_audit import Action, Journal
+from stockade_audit.daemon.domain.claims import Claims
+from stockade_audit.daemon.domain.errors import ClaimsTooFast
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row
 from stockade_audit.daemon.exporting import chunks, json_array, ndjson, ocsf, table
 from stockade_audit.daemon.handlers import messages
@@ -33,8 +36,9 @@ _FORMS = {
 class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore[misc]
     """The record, read and added to."""
 
-    def __init__(self, record: Record, tails: Tails, journal: Journal, slot: str) -> None:
+    def __init__(self, record: Record, tails: Tails, journal: Journal, slot: str, claims: Claims) -> None:
         self._record, self._tails, self._journal, self._slot = record, tails, journal, slot
+        self._claims = claims
 
     async def ListEntries(self, request: audit.ListEntriesRequest, _context: Any) -> audit.ListEntriesResponse:
         filter_ = messages.filter_of(request.filter)
@@ -97,6 +101,7 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         _read(request.filter, export.entries)
 
     async def AppendEntry(self, request: audit.AppendEntryRequest, _context: Any) -> audit.AppendEntryResponse:
+        self._admit(1)
         entry = self._appended(request.entry)
         position = await self._journal.append(entry)
         current_record().skip()
@@ -105,12 +110,22 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
     async def BatchAppendEntries(
         self, request: audit.BatchAppendEntriesRequest, _context: Any
     ) -> audit.BatchAppendEntriesResponse:
+        self._admit(len(request.entries))
         entries = [self._appended(message) for message in request.entries]
         position = await self._journal.append_many(entries)
         current_record().skip()
         return audit.BatchAppendEntriesResponse(
             ids=[entry.id for entry in entries], journal=self._slot, position=position
         )
+
+    def _admit(self, count: int) -> None:
+        """Hold an agent to its share; what is refused is counted, not recorded one by one."""
+        principal = current_principal()
+        if principal.kind is not PrincipalKind.AGENT:
+            return
+        if wait := self._claims.admit(principal.name, count, time.monotonic()):
+            current_record().skip()
+            raise ClaimsTooFast(principal.name, wait)
 
     def _appended(self, message: entry_pb2.Entry) -> Entry:
         """What a service says, as it says it; what an agent says, as its claim and under its name."""

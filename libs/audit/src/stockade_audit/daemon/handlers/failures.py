@@ -15,7 +15,8 @@ def _failure(code: StatusCode, reason: str, *facts: str) -> Callable[[Any], Fail
 
     def make(error: Any) -> Failure:
         metadata = {fact: str(getattr(error, fact)) for fact in facts}
-        return Failure(code, reason, str(error), metadata=metadata)
+        retry_after_s = getattr(error, "retry_after_s", None)
+        return Failure(code, reason, str(error), metadata=metadata, retry_after_s=retry_after_s)
 
     return make
 
@@ -29,5 +30,6 @@ FAILURES: FailureTable = {
     errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
     errors.FindingNotFound: _failure(StatusCode.NOT_FOUND, "FINDING_NOT_FOUND", "identity"),
     errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
+    errors.ClaimsTooFast: _failure(StatusCode.RESOURCE_EXHAUSTED, "CLAIMS_TOO_FAST", "agent"),
     HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
 }

@@ -117,7 +117,8 @@ class AuditServiceServicer:
 
     def AppendEntry(self, request, context):
         """Appends one entry and answers when it is durable. A service says what it did; what an agent says becomes a CLAIM
-        of that agent whatever action it names. Repeating an id appends nothing. Reasons: RECORD_UNAVAILABLE.
+        of that agent whatever action it names. Repeating an id appends nothing. Reasons: RECORD_UNAVAILABLE,
+        CLAIMS_TOO_FAST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

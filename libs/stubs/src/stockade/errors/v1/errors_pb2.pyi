@@ -77,6 +77,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_HOLD_NOT_FOUND: _ClassVar[Reason]
     REASON_FINDING_NOT_FOUND: _ClassVar[Reason]
     REASON_TRACE_NOT_FOUND: _ClassVar[Reason]
+    REASON_CLAIMS_TOO_FAST: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 REASON_INVALID_REQUEST: Reason
 REASON_CALLER_NOT_ALLOWED: Reason
@@ -148,3 +149,4 @@ REASON_SUBJECT_HELD: Reason
 REASON_HOLD_NOT_FOUND: Reason
 REASON_FINDING_NOT_FOUND: Reason
 REASON_TRACE_NOT_FOUND: Reason
+REASON_CLAIMS_TOO_FAST: Reason

@@ -1,12 +1,12 @@
 """Figures of network policy: decisions here, the gate in `network_gate`."""
 
-from load import network_decisions
+from load import network_decisions, network_gate
 from load.harness import Figure, run
 
 
 async def measure() -> list[Figure]:
     """All of them, one after another, so that none is taken while another loads the machine."""
-    return await network_decisions.measure()
+    return [*await network_decisions.measure(), *await network_gate.measure()]
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def gate(settings: GateSettings) -> Value:
         http_filters=[
             filters.identity_headers(),
             filters.cap("gate", settings.requests_per_second),
+            filters.hold_back(http_status=429),
             filters.judge(settings),
             filters.guard(),
             filters.destination(),
@@ -118,7 +119,8 @@ def api(settings: GateSettings) -> Value:
         access_log=[telemetry.capped("api")],
         http_filters=[
             filters.identity_headers(),
-            filters.cap("api", settings.api_requests_per_second, grpc=True),
+            filters.cap("api", settings.api_requests_per_second),
+            filters.hold_back(grpc_status=8),  # RESOURCE_EXHAUSTED
             filters.router(),
         ],
     )

@@ -7,9 +7,6 @@ from stockade_network_policy.gate import filters
 from stockade_network_policy.gate.filters import Value
 from stockade_network_policy.gate.settings import GateSettings
 
-MANY = 1_000_000
-"""No bound here: what bounds a sandbox is its own door, never what it shares with others."""
-
 _PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -92,7 +89,7 @@ def _static(name: str, address: Value, **config: Any) -> Value:
 
 def _unbounded() -> Value:
     names = ("max_connections", "max_pending_requests", "max_requests")
-    return {"thresholds": [dict.fromkeys(names, MANY)]}
+    return {"thresholds": [dict.fromkeys(names, filters.MANY)]}
 
 
 def _protocol(version: str, options: Value, **config: Any) -> Value:

@@ -15,8 +15,11 @@ HASHABLE = "envoy.hashable_string"
 """A string in filter state that is part of a connection pool's key. Any other is not: a connection that one caller
 gave up, and that carries his name, would be handed to the next one."""
 
-_ANSWERS = ("host", "port", "decision", "rule")
-"""What the judge says of a request, as headers `x-stockade-<name>` on its way through the gate."""
+_ANSWERS = ("host", "port", "decision", "rule", "capped")
+"""What the gate itself says of a request on its way, as headers `x-stockade-<name>`."""
+
+MANY = 1_000_000
+"""No bound here: what bounds a sandbox is its own door, never what it shares with others."""
 
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 _HTTP = "filters.http."
@@ -98,9 +101,9 @@ def identity_headers() -> Value:
     )
 
 
-def cap(stat_prefix: str, per_second: int, *, grpc: bool = False) -> Value:
-    """A bucket for each sandbox, so that a flood ends in Envoy and harms its sender alone."""
-    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+def cap(stat_prefix: str, per_second: int) -> Value:
+    """A bucket for each sandbox, so that a flood ends in Envoy and harms its sender alone. Marks what is over it."""
+    always, never = ({"default_value": {"numerator": share, "denominator": "HUNDRED"}} for share in (100, 0))
     return http(
         "local_ratelimit",
         "LocalRateLimit",
@@ -108,8 +111,8 @@ def cap(stat_prefix: str, per_second: int, *, grpc: bool = False) -> Value:
         # Only the sandboxes' own buckets bind: this one is what the filter wants beside them.
         token_bucket={"max_tokens": 1_000_000_000, "tokens_per_fill": 1_000_000_000, "fill_interval": "1s"},
         filter_enabled=always,
-        filter_enforced=always,
-        rate_limited_as_resource_exhausted=grpc,
+        filter_enforced=never,
+        request_headers_to_add_when_not_enforced=[add("x-stockade-capped", "true")],
         max_dynamic_descriptors=100_000,
         rate_limits=[
             {"actions": [{"request_headers": {"header_name": "x-stockade-sandbox", "descriptor_key": "sandbox"}}]}
@@ -124,7 +127,20 @@ def cap(stat_prefix: str, per_second: int, *, grpc: bool = False) -> Value:
                 },
             }
         ],
-        response_headers_to_add=[_add("retry-after", "1"), _add("x-stockade-rule", "local_cap")],
+    )
+
+
+def hold_back(**abort: int) -> Value:
+    """Refuses what is over the cap, after a while: who has to wait cannot ask fast, and takes no time from others."""
+    whole = {"numerator": 100, "denominator": "HUNDRED"}
+    return http(
+        "fault",
+        "HTTPFault",
+        headers=[{"name": "x-stockade-capped", "present_match": True}],
+        delay={"fixed_delay": "0.25s", "percentage": whole},
+        abort={**abort, "percentage": whole},
+        max_active_faults=MANY,
+        disable_downstream_cluster_stats=True,
     )
 
 
@@ -331,7 +347,8 @@ def _remove(prefix: str) -> Value:
     return {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
 
 
-def _add(key: str, value: str) -> Value:
+def add(key: str, value: str) -> Value:
+    """A header to set."""
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 

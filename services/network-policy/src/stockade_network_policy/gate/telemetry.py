@@ -15,7 +15,7 @@ _TAGS = {
     "decision": "%DYNAMIC_METADATA(stockade:decision)%",
     "sandbox": "%FILTER_STATE(stockade.sandbox:PLAIN)%",
 }
-_CAPPED_DETAILS = "local_rate_limited"
+_CAPPED_DETAILS = "fault_filter_abort"
 
 
 def requests() -> Value:
@@ -99,7 +99,8 @@ def local_replies() -> Value:
             _reply('response.code_details.contains("address_denied")', 502, "ADDRESS_REFUSED"),
             _reply('response.code_details.contains("refused_address")', 502, "ADDRESS_REFUSED"),
             _reply('response.code_details.contains("dns_resolution_failure")', 502, "NAME_NOT_RESOLVED"),
-            _reply(f'response.code_details == "{_CAPPED_DETAILS}"', 429, "LOCAL_CAP"),
+            _reply(f'response.code_details == "{_CAPPED_DETAILS}"', 429, "LOCAL_CAP")
+            | {"headers_to_add": [filters.add("retry-after", "1"), filters.add("x-stockade-rule", "local_cap")]},
         ]
     }
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -221,10 +221,13 @@ async def a_million(base: Path) -> list[Figure]:
 
 
 def wait_indexed(auditd: Auditd, size: int) -> None:
-    """Until so many entries are indexed."""
+    """Until so many entries are indexed; a daemon that is too busy to record the question is asked again."""
     stub = auditd.entries()
-    while not any(state.size >= size for state in stub.GetStats(audit.GetStatsRequest()).indexed_through):
-        time.sleep(0.2)
+    while True:
+        with suppress(grpc.RpcError):
+            if any(state.size >= size for state in stub.GetStats(audit.GetStatsRequest()).indexed_through):
+                return
+        time.sleep(0.5)
 
 
 def queries(auditd: Auditd) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from stockade_audit.tree import Frontier, complete_nodes, node_hash, range_hash
+from stockade_audit.tree import complete_nodes, node_hash, range_hash
 
 HASH_BYTES: Final = 32
 
@@ -65,7 +65,3 @@ class HashFile:
     def root(self, size: int) -> bytes:
         """The root of the first `size` leaves."""
         return range_hash(self.node, 0, size)
-
-    def frontier(self) -> Frontier:
-        """The tree's right edge."""
-        return Frontier(self.size, [self.node(level, n) for level, n in complete_nodes(0, self.size)])

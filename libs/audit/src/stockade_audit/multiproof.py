@@ -1,13 +1,13 @@
 """One proof for many leaves of a tree: the hashes that, with the leaves, give the root.
 
 The tree is walked from the left. A complete subtree without any of the leaves costs one hash; one with some is walked
-into; what the leaves themselves give costs nothing. Verifier and prover walk alike, so hashes need no names.
+into; what the leaves themselves give costs nothing. `verify.tree_root` walks alike, so hashes need no names.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from stockade_audit.tree import EMPTY_ROOT, NodeReader, complete_nodes, node_hash
+from stockade_audit.tree import NodeReader, complete_nodes
 
 
 def prove(read: NodeReader, size: int, positions: Sequence[int]) -> Iterator[bytes]:
@@ -26,28 +26,3 @@ def _beside(read: NodeReader, level: int, n: int, positions: Sequence[int]) -> I
         return
     yield from _beside(read, level - 1, 2 * n, positions)
     yield from _beside(read, level - 1, 2 * n + 1, positions)
-
-
-def root(size: int, positions: Sequence[int], leaf_hashes: Sequence[bytes], proof: Iterator[bytes]) -> bytes:
-    """The root that leaves and proof lead to. ValueError when the proof has too few hashes; the rest is left in it."""
-    if size == 0:
-        return EMPTY_ROOT
-
-    def node(level: int, n: int) -> bytes:
-        first, end = n << level, (n + 1) << level
-        at = bisect_left(positions, first)
-        inside = bisect_left(positions, end) - at
-        if inside == 0:
-            hashed = next(proof, None)
-            if hashed is None:
-                raise ValueError("the proof is too short")
-            return hashed
-        if level == 0:
-            return leaf_hashes[at]
-        return node_hash(node(level - 1, 2 * n), node(level - 1, 2 * n + 1))
-
-    hashes = [node(level, n) for level, n in complete_nodes(0, size)]
-    result = hashes.pop()
-    while hashes:
-        result = node_hash(hashes.pop(), result)
-    return result

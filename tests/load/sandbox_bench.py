@@ -67,7 +67,7 @@ async def measure() -> list[Figure]:
     with stack() as run_dir:
         service = Service(run_dir)
         await service.until_warm(BURST)
-        figures = [*await claims(service), await burst(service), *await executions(service)]
+        figures = [*await executions(service), *await claims(service), await burst(service)]
         await service.channel.close()
     os.environ["STOCKADE_SANDBOX_WARM"] = ""
     with stack() as run_dir:
@@ -135,7 +135,7 @@ async def cold(service: Service) -> Figure:
     """A create that no warm sandbox serves, hardened and with its quota, beside plain `docker create` and `start`."""
     made: list[str] = []
     numbers = count()
-    client = docker.APIClient(service.engine.api.base_url, version="auto")
+    client = service.engine.api
 
     async def create() -> None:
         made.append(await service.create(limits={"pids": 100}))

@@ -57,17 +57,15 @@ class _Refusals:
 class Journal:
     """Appends entries to a slot and answers when they are durable. Use it from one event loop."""
 
-    def __init__(
-        self, writer_arguments: dict[str, Any], lock: IO[bytes], found_open: dict[str, dict[str, object]]
-    ) -> None:
+    def __init__(self, writer: Writer, lock: IO[bytes], found_open: dict[str, dict[str, object]]) -> None:
         self._lock = lock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._refusals = _Refusals()
         self._unavailable = ""
-        self._writer = Writer(**writer_arguments, settle=self._settle_soon, recovered=self._recovered_soon)
-        self._writer.start()
+        self._writer = writer
+        writer.start(self._settle_soon, self._recovered_soon)
         self._close_intents(found_open)
 
     @classmethod
@@ -88,15 +86,8 @@ class Journal:
         try:
             key = SigningKey.load_or_create(directory / "signing.key", f"stockade.dev/audit/{slot}")
             standing = recover(directory, key.verifier)
-            arguments = {
-                "directory": directory,
-                "slot": slot,
-                "service": service,
-                "key": key,
-                "standing": standing,
-                "segment_bytes": segment_bytes,
-            }
-            return cls(arguments, lock, find_leaves(directory, standing.open_intents) if standing else {})
+            found_open = find_leaves(directory, standing.open_intents) if standing else {}
+            return cls(Writer(directory, slot, service, key, standing, segment_bytes), lock, found_open)
         except OSError as error:
             lock.close()
             raise AuditError(f"cannot use the journal {directory}: {error.strerror}") from error

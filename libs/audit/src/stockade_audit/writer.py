@@ -50,10 +50,10 @@ Settle = Callable[[list[Pending], str | None], None]
 
 
 class Writer:
-    """Takes what lies in `queue`, makes it durable, and says so through `settle`.
+    """Takes what lies in `queue`, makes it durable, and says so through what `start` was given.
 
     A commit is all or nothing: after a failure the tree is as before, the segment's end too, and the journal goes on
-    in a new segment, since what a failed `fdatasync` left behind cannot be trusted. `recovered` is called then.
+    in a new segment, since what a failed `fdatasync` left behind cannot be trusted.
     """
 
     def __init__(
@@ -64,12 +64,10 @@ class Writer:
         key: SigningKey,
         standing: Standing | None,
         segment_bytes: int,
-        settle: Settle,
-        recovered: Callable[[], None],
     ) -> None:
         self.queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._directory, self._slot, self._service, self._key = directory, slot, service, key
-        self._segment_bytes, self._settle, self._recovered = segment_bytes, settle, recovered
+        self._segment_bytes = segment_bytes
         self._frontier = standing.frontier if standing else Frontier()
         self._open_intents = standing.open_intents if standing else {}
         self._recent, self._older = (standing.recent if standing else {}), dict[str, int]()
@@ -79,8 +77,9 @@ class Writer:
         self._open(standing)
         self._thread = threading.Thread(target=self._run, name=f"audit-{slot}", daemon=True)
 
-    def start(self) -> None:
-        """Begin to write."""
+    def start(self, settle: Settle, recovered: Callable[[], None]) -> None:
+        """Begin to write. Both are called in the writer's thread."""
+        self._settle, self._recovered = settle, recovered
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:

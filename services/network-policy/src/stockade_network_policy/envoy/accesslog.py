@@ -1,5 +1,6 @@
 """`envoy.service.accesslog.v3.AccessLogService`: how the requests ended that a mesh's Envoy asked about."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,15 +26,19 @@ class AccessLog(als_pb2_grpc.AccessLogServiceServicer):
     async def StreamAccessLogs(
         self, requests: AsyncIterator[als_pb2.StreamAccessLogsMessage], _context: Any
     ) -> als_pb2.StreamAccessLogsResponse:
-        """Part of Envoy's AccessLogService."""
+        """Part of Envoy's AccessLogService; a message's entries commit as one."""
         async for message in requests:
-            for entry in message.http_logs.log_entry:
-                sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
-                await self._ended(entry.common_properties, entry.response.response_code.value, sent, received)
-            for connection in message.tcp_logs.log_entry:
-                moved = connection.connection_properties
-                await self._ended(connection.common_properties, 0, moved.received_bytes, moved.sent_bytes)
+            requests_ended = map(self._request_ended, message.http_logs.log_entry)
+            await asyncio.gather(*requests_ended, *map(self._connection_ended, message.tcp_logs.log_entry))
         return als_pb2.StreamAccessLogsResponse()
+
+    async def _request_ended(self, entry: accesslog_pb2.HTTPAccessLogEntry) -> None:
+        sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
+        await self._ended(entry.common_properties, entry.response.response_code.value, sent, received)
+
+    async def _connection_ended(self, entry: accesslog_pb2.TCPAccessLogEntry) -> None:
+        moved = entry.connection_properties
+        await self._ended(entry.common_properties, 0, moved.received_bytes, moved.sent_bytes)
 
     async def _ended(self, common: accesslog_pb2.AccessLogCommon, status: int, sent: int, received: int) -> None:
         decision = _decision(common)

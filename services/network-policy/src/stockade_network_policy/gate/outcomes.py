@@ -54,12 +54,11 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         self._closing: set[asyncio.Future[None]] = set()
 
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
-        """Part of Envoy's AccessLogService: one stream for each log of each worker."""
+        """Part of Envoy's AccessLogService: a stream for each log of each worker; a message's entries commit as one."""
         async for message in requests:
-            for entry in message.http_logs.log_entry:
-                await self._guarded(self.request_ended(entry))
-            for entry in message.tcp_logs.log_entry:
-                await self._guarded(self.tunnel_told(entry))
+            ended = [self.request_ended(entry) for entry in message.http_logs.log_entry]
+            told = [self.tunnel_told(entry) for entry in message.tcp_logs.log_entry]
+            await asyncio.gather(*map(self._guarded, [*ended, *told]))
         return als_pb2.StreamAccessLogsResponse()
 
     async def request_ended(self, entry: RequestEntry) -> None:
@@ -71,7 +70,9 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
             if common.upstream_cluster != "judge":  # those are the sandbox's own questions
                 self._count_undecided(entry)
         elif common.upstream_cluster == "inner":
-            asyncio.get_running_loop().call_later(_INSIDE_S, self._told_by_nobody, entry)
+            task = asyncio.ensure_future(self._guarded(self._told_by_nobody(entry)))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         elif details != _JUDGED:
             await self._judgement.outcome(
                 decision,
@@ -82,24 +83,18 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
                 details=details_of(common, details, refusal_of_request(details)),
             )
 
-    def _told_by_nobody(self, entry: RequestEntry) -> None:
+    async def _told_by_nobody(self, entry: RequestEntry) -> None:
         """Close a tunnel that ended before its inside had anything to tell of: nothing of it left."""
-        decision = entry.common_properties.custom_tags["decision"]
-        refusal = NOT_TLS if entry.request.request_body_bytes else ""
-        task = asyncio.ensure_future(
-            self._guarded(
-                self._judgement.outcome(
-                    decision,
-                    status=entry.response.response_code.value,
-                    bytes_sent=0,
-                    bytes_received=0,
-                    duration_s=seconds(entry.common_properties.duration),
-                    details=details_of(entry.common_properties, entry.response.response_code_details, refusal),
-                )
-            )
+        await asyncio.sleep(_INSIDE_S)
+        common, details = entry.common_properties, entry.response.response_code_details
+        await self._judgement.outcome(
+            common.custom_tags["decision"],
+            status=entry.response.response_code.value,
+            bytes_sent=0,
+            bytes_received=0,
+            duration_s=seconds(common.duration),
+            details=details_of(common, details, NOT_TLS if entry.request.request_body_bytes else ""),
         )
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def tunnel_told(self, entry: TunnelEntry) -> None:
         """Count an open tunnel's bytes, or close its decision."""

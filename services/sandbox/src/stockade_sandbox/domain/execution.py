@@ -29,6 +29,8 @@ class Command:
     cwd: str = ""
     timeout_s: float = 3600.0
     max_output_bytes: int = 256 * 1024 * 1024
+    stdin: bool = True
+    """Whether it has a standard input to be written to; else it reads an end at once."""
     terminal: TerminalSize | None = None
     limits: dict[str, int] = field(default_factory=dict)
     """Names as in the contract, lower case without RESOURCE_, to values for setrlimit."""

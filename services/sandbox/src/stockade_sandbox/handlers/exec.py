@@ -46,12 +46,10 @@ class ExecHandler(ExecServiceServicer):
         start = first.start
         sandbox = running(self._sandboxes, start.sandbox)
         with tracer().start_as_current_span("sandbox.exec", attributes={"stockade.sandbox": sandbox.name}):
-            command = self._command(start.command, sandbox)
+            command = self._command(start.command, sandbox, stdin=not start.no_stdin)
             execution = await self._supervision.start(sandbox.name, command, request_id=start.request_id)
             if not start.detach_on_cancel:
                 context.add_done_callback(lambda _context: execution.stop(Stop.CANCELLED))
-            if start.no_stdin:
-                execution.close_input()
             async with aclosing(self._converse(execution, requests, 0)) as events:
                 async for event in events:
                     yield pb.ExecResponse(**event)
@@ -60,7 +58,7 @@ class ExecHandler(ExecServiceServicer):
         """Runs a small program to its end."""
         sandbox = running(self._sandboxes, request.sandbox)
         with tracer().start_as_current_span("sandbox.exec", attributes={"stockade.sandbox": sandbox.name}):
-            command = self._command(request.command, sandbox, RUN_COMMAND_OUTPUT_BYTES)
+            command = self._command(request.command, sandbox, bool(request.stdin), RUN_COMMAND_OUTPUT_BYTES)
             execution = await self._supervision.start(sandbox.name, command, request_id=request.request_id)
             context.add_done_callback(lambda _context: execution.stop(Stop.CANCELLED))
             stdout, stderr, ending = await _run_to_end(execution, request.stdin)
@@ -111,8 +109,10 @@ class ExecHandler(ExecServiceServicer):
         return post.find(exec_id)
 
     @staticmethod
-    def _command(message: pb.Command, sandbox: Sandbox, most_output: int = messages.DEFAULT_OUTPUT_BYTES) -> Command:
-        command = messages.command(message, sandbox, most_output)
+    def _command(
+        message: pb.Command, sandbox: Sandbox, stdin: bool, most_output: int = messages.DEFAULT_OUTPUT_BYTES
+    ) -> Command:
+        command = messages.command(message, sandbox, stdin, most_output)
         size = sum(map(len, command.args)) + sum(len(key) + len(value) for key, value in command.env.items())
         if size > COMMAND_BYTES:
             text = f"arguments and variables have {size} characters, more than {COMMAND_BYTES}; pass data by stdin"
@@ -181,7 +181,7 @@ def _signal(execution: Execution, signal: pb.ExecSignal) -> None:
 
 
 async def _run_to_end(execution: Execution, stdin: bytes) -> tuple[bytes, bytes, Ending]:
-    feeding = asyncio.create_task(_feed(execution, stdin))
+    feeding = asyncio.create_task(_feed(execution, stdin)) if stdin else None
     streams = (bytearray(), bytearray())
     try:
         async for item in execution.read():
@@ -190,7 +190,8 @@ async def _run_to_end(execution: Execution, stdin: bytes) -> tuple[bytes, bytes,
             elif isinstance(item, Ending):
                 return bytes(streams[0]), bytes(streams[1]), item
     finally:
-        feeding.cancel()
+        if feeding is not None:
+            feeding.cancel()
     raise AssertionError("an exec ends with its ending")
 
 

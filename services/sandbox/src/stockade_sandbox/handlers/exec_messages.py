@@ -13,13 +13,14 @@ DEFAULT_TIMEOUT_S = 3600.0
 DEFAULT_OUTPUT_BYTES = 256 * 1024 * 1024
 
 
-def command(message: pb.Command, sandbox: Sandbox, most_output: int = DEFAULT_OUTPUT_BYTES) -> Command:
+def command(message: pb.Command, sandbox: Sandbox, stdin: bool, most_output: int = DEFAULT_OUTPUT_BYTES) -> Command:
     """The program of a request, with the sandbox's own variables below its."""
     asked = message.max_output_bytes or most_output
     return Command(
         args=tuple(message.args),
         env={**sandbox.env, **message.env},
         cwd=message.cwd,
+        stdin=stdin,
         timeout_s=seconds(message.timeout) if message.HasField("timeout") else DEFAULT_TIMEOUT_S,
         max_output_bytes=asked,
         terminal=terminal_size(message.terminal) if message.HasField("terminal") else None,

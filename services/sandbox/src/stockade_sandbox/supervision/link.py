@@ -7,7 +7,8 @@ from stockade_sandbox.supervisor import frames
 
 _TICK_S = 0.1
 _FRAMES_A_TICK = 4000
-"""A flood of small frames beyond this waits for the next tick, so that others are served meanwhile."""
+_BYTES_A_TICK = 4 << 20
+"""What one sandbox says beyond this waits for the next tick, so that its neighbours are served meanwhile."""
 
 
 class Peer(Protocol):
@@ -28,7 +29,7 @@ class Link(asyncio.Protocol):
         self._decoder = frames.Decoder(frames.SUPERVISOR_LIMIT)
         self._transport: asyncio.Transport | None = None
         self._violation = ""
-        self._frames = 0
+        self._frames = self._bytes = 0
         self._tick = 0.0
         self._loop = asyncio.get_running_loop()
 
@@ -46,7 +47,7 @@ class Link(asyncio.Protocol):
             self._violation = str(error)
             self.close()
             return
-        self._pace(len(received))
+        self._pace(len(received), len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._peer.broken(self._violation)
@@ -66,14 +67,15 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _pace(self, count: int) -> None:
+    def _pace(self, count: int, size: int) -> None:
         now = self._loop.time()
         if now - self._tick > _TICK_S:
-            self._tick, self._frames = now, 0
+            self._tick, self._frames, self._bytes = now, 0, 0
         self._frames += count
-        if self._frames > _FRAMES_A_TICK and self._transport is not None:
+        self._bytes += size
+        if self._transport is not None and (self._frames > _FRAMES_A_TICK or self._bytes > _BYTES_A_TICK):
             self._transport.pause_reading()
-            self._loop.call_later(_TICK_S, self._go_on)
+            self._loop.call_at(self._tick + _TICK_S, self._go_on)
 
     def _go_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

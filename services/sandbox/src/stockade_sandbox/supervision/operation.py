@@ -15,6 +15,7 @@ from stockade_sandbox.supervision.supervision import Supervision
 _TIMEOUT_S = 3600.0
 _MOST_OUTPUT_BYTES = 1 << 50
 _LONGEST_RESULT = 64 * 1024
+_WITH_INPUT = frozenset({"write", "unpack"})
 
 
 class Operation:
@@ -31,7 +32,13 @@ class Operation:
     async def begin(cls, supervision: Supervision, sandbox: str, order: dict[str, object]) -> "Operation":
         """Starts it. Raises SupervisorAbsent, TooManyExecs, ProgramNotStarted."""
         name = f"files.{order['op']}"
-        command = Command(args=(name,), cwd="/", timeout_s=_TIMEOUT_S, max_output_bytes=_MOST_OUTPUT_BYTES)
+        command = Command(
+            args=(name,),
+            cwd="/",
+            stdin=order["op"] in _WITH_INPUT,
+            timeout_s=_TIMEOUT_S,
+            max_output_bytes=_MOST_OUTPUT_BYTES,
+        )
         return cls(sandbox, order, await supervision.start(sandbox, command, file=order))
 
     async def output(self) -> AsyncGenerator[bytes, None]:

@@ -155,6 +155,7 @@ class Post:
                 "args": list(command.args),
                 "env": command.env,
                 "cwd": command.cwd,
+                "stdin": command.stdin,
                 "terminal": (
                     {"rows": command.terminal.rows, "columns": command.terminal.columns} if command.terminal else None
                 ),
@@ -313,6 +314,9 @@ class Post:
         cgroup = self._container.make(execution.id)
         try:
             cgroup.admit(self._container.host_pid(pid))
+        except ProcessLookupError:  # it failed or was killed already: the supervisor's next word says how
+            cgroup.remove()
+            execution.pid = pid
         except OSError as error:
             _log.warning("a child could not be placed", extra={"sandbox": self.sandbox, "error": str(error)})
             cgroup.remove()

@@ -36,7 +36,7 @@ SUPERVISOR_LIMIT = CHUNK + OFFSET.size
 
 # Host to supervisor.
 CONFIGURE = 1  # {"doors": bool}; answered by CONFIGURED
-START = 2  # {"args", "env", "cwd", "terminal", "limits", "note"}; answered by FORKED or FAILED
+START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note"}; answered by FORKED or FAILED
 GO = 3  # bytes: a traceparent or nothing; the waiting child may start; answered by STARTED or FAILED
 STDIN = 4  # bytes
 CLOSE_STDIN = 5  # empty

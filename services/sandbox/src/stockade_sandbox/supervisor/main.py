@@ -27,7 +27,6 @@ class Supervisor:
         self._doors = Doors(f"{run_dir}/egress.sock", self._reactor)
         self._execs: dict[int, Exec] = {}
         self._environment = dict(os.environ)
-        self._work_dir = os.getcwd()
         self._places = mounts.writable()
         self._restriction = Restriction(self._places)
         self._line.on_connect = self._introduce
@@ -99,17 +98,21 @@ class Supervisor:
         order = spawn.Order(
             [str(item) for item in _list(message, "args")],
             exec_environment(self._environment, _strings(message, "env"), self._doors.open, message.get("terminal")),
-            str(message.get("cwd") or self._work_dir),
+            str(message.get("cwd", "")),
             _terminal(message.get("terminal")),
             {key: int(value) for key, value in _strings(message, "limits").items()},
+            bool(message.get("stdin", True)),
         )
         run = None
         if operation is not None:
             run = lambda: _file_operation(operation)  # noqa: E731 - what the child does instead of a program
+        step = "program"
         try:
-            child = spawn.fork(order, self._restriction.ruleset, run)
+            program = "" if run else spawn.find(order)
+            step = "fork"
+            child = spawn.fork(order, program, self._restriction.ruleset, run)
         except OSError as error:
-            self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": "fork"})
+            self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": step})
             return
         self._execs[number] = Exec(number, str(message.get("note", "")), child, self._reactor, self._line)
         self._line.send_json(frames.FORKED, number, {"pid": child.pid})

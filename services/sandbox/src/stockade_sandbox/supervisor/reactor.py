@@ -48,10 +48,12 @@ class Reactor:
         """Calls `callback()` when children may have ended.
 
         SIGCHLD is the only signal with a handler: without one, the kernel keeps signals of the same PID namespace from
-        its init, so that nothing in the sandbox can stop the supervisor.
+        its init, SIGPIPE included, so that nothing in the sandbox can stop the supervisor, and its children find the
+        defaults.
         """
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # what Python handles or ignores
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._on_child = callback

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
-import signal
 import struct
 import termios
 from collections.abc import Callable
 
 from . import kernel
 
-_GO, _STATUS, _RULESET = 3, 4, 5  # descriptors of the child between fork and exec
 _LIMITS = {
     "cpu_seconds": resource.RLIMIT_CPU,
     "file_bytes": resource.RLIMIT_FSIZE,
@@ -27,9 +26,9 @@ Run = Callable[[], int]
 
 
 class Order:
-    """What to run: the fields of a START frame."""
+    """What to run: the fields of a START frame. An empty `cwd` is the supervisor's own."""
 
-    __slots__ = ("args", "cwd", "env", "limits", "terminal")
+    __slots__ = ("args", "cwd", "env", "limits", "stdin", "terminal")
 
     def __init__(
         self,
@@ -38,12 +37,14 @@ class Order:
         cwd: str,
         terminal: tuple[int, int] | None,
         limits: dict[str, int],
+        stdin: bool = True,
     ) -> None:
         self.args = args
         self.env = env
         self.cwd = cwd
         self.terminal = terminal
         self.limits = limits
+        self.stdin = stdin
 
 
 class Child:
@@ -57,8 +58,8 @@ class Child:
         self.terminal = terminal
 
 
-def fork(order: Order, ruleset: int = -1, run: Run | None = None) -> Child:
-    """Forks a child with pipes or a terminal.
+def fork(order: Order, program: str, ruleset: int = -1, run: Run | None = None) -> Child:
+    """Forks a child with pipes or a terminal, for a program by its path or for a function of ours.
 
     It waits for a line on `go`, its traceparent; `status` then tells why it failed, or ends. Before its program starts
     it is held to `ruleset`. Raises OSError: EAGAIN where the limit on pids is reached, EMFILE, ENOMEM.
@@ -72,7 +73,10 @@ def fork(order: Order, ruleset: int = -1, run: Run | None = None) -> Child:
             resize(master, *order.terminal)
             ours += [os.dup(master), master, -1]
         else:
-            for child_end in (0, 1, 1):
+            if not order.stdin:
+                theirs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+                ours.append(-1)
+            for child_end in (0, 1, 1)[not order.stdin :]:
                 pipe = os.pipe2(os.O_CLOEXEC)
                 theirs.append(pipe[child_end])
                 ours.append(pipe[1 - child_end])
@@ -87,7 +91,7 @@ def fork(order: Order, ruleset: int = -1, run: Run | None = None) -> Child:
         _close(ours + theirs)
         raise
     if pid == 0:
-        _child(order, theirs + [ruleset] * (ruleset >= 0), ruleset >= 0, run)
+        _child(order, program, theirs, ruleset, run)
     _close(theirs)
     for fd in ours:
         if fd >= 0:
@@ -106,75 +110,67 @@ def _close(descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def _child(order: Order, theirs: list[int], restricted: bool, run: Run | None) -> None:
+def find(order: Order) -> str:
+    """The program's path, looked up on its own PATH as execvp does. Raises FileNotFoundError, PermissionError."""
+    program = order.args[0]
+    if "/" in program:
+        return program
+    failure = errno.ENOENT
+    for directory in order.env.get("PATH", _DEFAULT_PATH).split(":"):
+        path = os.path.join(order.cwd, directory, program)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+        if os.path.isfile(path):
+            failure = errno.EACCES
+    raise OSError(failure, os.strerror(failure), program)
+
+
+def _child(order: Order, program: str, theirs: list[int], ruleset: int, run: Run | None) -> None:
     """The child's whole life before its program. Never returns.
 
-    Everything is made ready while the host puts it into its cgroup; after the word there is only the program to start.
+    Every page that is written to here is copied first, so it does as little as it can: what can be inherited from the
+    supervisor is (no_new_privs, no core dumps, default signals), and all other descriptors close with exec. What it
+    does, it does while the host puts it into its cgroup; after the word there is only the program to start.
     """
+    go, status = theirs[3:]
     step = "prepare"
     try:
-        _arrange(theirs)
+        for place in (0, 1, 2):
+            os.dup2(theirs[place], place)
         step = "terminal"
         os.setsid()
         if order.terminal is not None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         step = "limits"
-        _limit(order.limits)
+        if order.limits:
+            _limit(order.limits)
         step = "directory"
-        os.chdir(order.cwd)
+        if order.cwd:
+            os.chdir(order.cwd)
         step = "restrict"
-        kernel.renounce_privileges()
-        if restricted:
-            kernel.landlock_restrict(_RULESET)
-            os.close(_RULESET)
+        if ruleset >= 0:
+            kernel.landlock_restrict(ruleset)
         step = "program"
-        word = os.read(_GO, 256)
+        word = os.read(go, 256)
         if not word:
             os._exit(127)
         if len(word) > 1:
             order.env.setdefault("TRACEPARENT", word[:-1].decode())
         if run is not None:
-            os.close(_STATUS)
+            os.closerange(3, 1 << 20)
             os._exit(run())
-        _exec(order)
+        os.execve(program, order.args, order.env)  # noqa: S606 - no shell is what is wanted
     except OSError as error:
-        os.write(_STATUS, f"{error.errno} {step}".encode())
+        os.write(status, f"{error.errno} {step}".encode())
     except BaseException:
-        os.write(_STATUS, f"0 {step}".encode())
+        os.write(status, f"0 {step}".encode())
     os._exit(127)
 
 
-def _arrange(theirs: list[int]) -> None:
-    """Puts the pipes where they belong, closes all else, and takes back what Python ignores."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in theirs]
-    for place, fd in enumerate(high):
-        os.dup2(fd, place, inheritable=place < _GO)
-    os.closerange(len(theirs), 1 << 20)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def _limit(limits: dict[str, int]) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, value in limits.items():
         kind = _LIMITS[name]
         ceiling = resource.getrlimit(kind)[1]
         if ceiling != resource.RLIM_INFINITY:
             value = min(value, ceiling)
         resource.setrlimit(kind, (value, value))
-
-
-def _exec(order: Order) -> None:
-    """Starts the program, looked up on its own PATH. A file without a known format is not handed to a shell."""
-    program = order.args[0]
-    if "/" in program:
-        os.execve(program, order.args, order.env)  # noqa: S606 - no shell is what is wanted
-    failure = FileNotFoundError(2, "no such program")
-    for directory in order.env.get("PATH", _DEFAULT_PATH).split(":"):
-        try:
-            os.execve(f"{directory or '.'}/{program}", order.args, order.env)  # noqa: S606
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            failure = error  # type: ignore[assignment]
-    raise failure

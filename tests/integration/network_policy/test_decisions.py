@@ -2,7 +2,9 @@
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -228,6 +230,45 @@ def test_a_decision_whose_outcome_never_came_is_closed_as_unknown(hasty: PolicyS
     assert [entry["action"] for entry in closing] == ["OUTCOME_UNKNOWN"]
     record = pb.RecordRequestRequest(decision_id=decision.decision_id, outcome=pb.RequestOutcome(status=200))
     assert not agent.decisions.RecordRequest(record).recorded
+
+
+def test_ten_thousand_mixed_requests_each_have_a_decision_and_one_end(hasty: PolicyService) -> None:
+    """Half of the outcomes are told while the others are being given up: each decision ends once."""
+    put(hasty, "mixed", requests_per_minute=1, burst_size=3000)
+    agent = hasty.agent("mixed-1", "mixed")
+    hosts = ["a.com", "b.com", "A.com.", "10.0.0.1", "0x7f.1"]
+    batch = pb.BatchCheckRequestsRequest(requests=[pb.RequestToCheck(host=hosts[n % 5]) for n in range(1000)])
+    answered: set[str] = set()
+    for _ in range(10):
+        decisions = patiently(agent.decisions.BatchCheckRequests, batch).decisions
+        answered |= {decision.decision_id for decision in decisions}
+        allowed = [decision.decision_id for decision in decisions if decision.verdict == pb.VERDICT_ALLOW]
+        told = [pb.RecordRequestRequest(decision_id=i, outcome=pb.RequestOutcome(status=200)) for i in allowed[::2]]
+        if told:
+            patiently(agent.decisions.BatchRecordRequests, pb.BatchRecordRequestsRequest(records=told))
+    assert len(answered) == 10_000
+    deadline = time.monotonic() + 20
+    while True:
+        entries = hasty.entries(agent="mixed-1")
+        made = {e["id"]: e["action"] for e in entries if e["action"] in ("ALLOWED", "BLOCKED", "RATE_LIMITED")}
+        ends = Counter(e["intent_id"] for e in entries if e["action"] in ("OUTCOME", "OUTCOME_UNKNOWN"))
+        opened = {i: 1 for i, action in made.items() if action == "ALLOWED"}
+        if len(ends) >= len(opened) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert answered <= made.keys()
+    assert dict(ends) == opened
+
+
+def patiently(call: Any, request: Any) -> Any:
+    """Calls again while a busy disk cannot record: nothing is answered that is not durable."""
+    while True:
+        try:
+            return call(request)
+        except grpc.RpcError as error:
+            if failure(error)[1] != "RECORD_UNAVAILABLE":
+                raise
+            time.sleep(0.2)
 
 
 def test_edits_and_the_record_survive_kill_9(hasty: PolicyService) -> None:

@@ -143,6 +143,8 @@ class Judgement:
         while True:
             await asyncio.sleep(min(_SWEEP_S, self._outcome_wait_s / 4))
             for judged in self.decisions.abandoned(self._outcome_wait_s):
+                if judged.outcome is not None:  # it came while we recorded another
+                    continue
                 try:
                     await self._close(judged, Outcome.unknown(), Action.OUTCOME_UNKNOWN, None)
                 except RecordUnavailable as error:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stockade_cli.stack.accounts import Account
+from stockade_cli.stack.launch import command_line
 
-from support.stack import STOCKADE, Stack, placed_stack, running_stack
+from support.stack import ROOT, STOCKADE, Stack, placed_stack, running_stack
 
 pytestmark = [pytest.mark.docker, pytest.mark.gate]
 
@@ -93,7 +95,15 @@ def small_disk(open_dir: Path) -> Iterator[Path]:
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a stack needs root")
 
 
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+def as_nobody(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, called by the user nobody, from a clone that nobody could otherwise reach."""
+    stage = stack.state_dir / "stage"
+    stage.mkdir(exist_ok=True)
+    command = command_line([str(STOCKADE), *words], Account(65534, 65534), [ROOT], stage)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, env=os.environ | stack.environment, timeout=60, cwd="/"
+    )
+
 
 OTHERS = [
     ("a call", ["sandbox", "list"], 5, ["nobody", "STOCKADE_STACK_OPERATORS=nobody"]),
@@ -105,14 +115,7 @@ OTHERS = [
 @needs_root
 @pytest.mark.parametrize(("words", "code", "named"), [case[1:] for case in OTHERS], ids=[case[0] for case in OTHERS])
 def test_somebody_else(stack: Stack, words: list[str], code: int, named: list[str]) -> None:
-    done = subprocess.run(
-        [*NOBODY, STOCKADE, *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | stack.environment,
-        timeout=60,
-    )
+    done = as_nobody(stack, *words)
     assert done.returncode == code, done.stderr
     assert_one_line(done.stderr, *named)
 
@@ -120,10 +123,7 @@ def test_somebody_else(stack: Stack, words: list[str], code: int, named: list[st
 @needs_root
 def test_an_operator_by_name_is_recorded_by_name() -> None:
     with running_stack(STOCKADE_STACK_OPERATORS="nobody") as running:
-        command = [*NOBODY, STOCKADE, "run", "--", "id", "-un"]
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, env=os.environ | running.environment, timeout=60
-        )
+        done = as_nobody(running, "run", "--", "id", "-un")
         assert (done.returncode, done.stdout) == (0, "agent\n"), done.stderr
         who = {entry["principal"] for entry in json.loads(running.stockade("audit", "list", "--json").stdout)}
         assert "nobody" in who

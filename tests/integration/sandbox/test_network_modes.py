@@ -59,8 +59,10 @@ def test_a_way_out_is_taken_and_given_back_within_a_second(ada: Caller, sandbox:
 def test_domains_are_narrowed_while_it_runs_and_never_widened(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:
     update(ada, sandbox.name, allowed_domains=["api.anthropic.com"])
     eventually(lambda: ada.python(sandbox.name, ASK) == "403\n", seconds=1.5)
-    found = refused(lambda: update(ada, sandbox.name, allowed_domains=[REFUSED]))
+    found = refused(lambda: update(ada, sandbox.name, allowed_domains=[REFUSED], limits={"pids": 64}))
     assert (found["code"], found["reason"]) == ("INVALID_ARGUMENT", "DOMAIN_NOT_IN_POLICY")
+    usage = ada.sandboxes.GetSandboxUsage(pb.GetSandboxUsageRequest(name=sandbox.name)).usage
+    assert usage.pids.limit == sandbox.limits.pids  # all of a change is made, or nothing
     assert list(ada.get(sandbox.name).allowed_domains) == ["api.anthropic.com"]
     update(ada, sandbox.name, allowed_domains=[])
     eventually(lambda: ada.python(sandbox.name, ASK) == "200\n", seconds=1.5)

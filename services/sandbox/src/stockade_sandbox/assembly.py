@@ -6,6 +6,7 @@ Every part bears the sandbox's name, so that whatever is left of a half-made one
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ class Assembly:
     async def change_door(self, sandbox: Sandbox) -> None:
         """Bring door and supervisor to the sandbox's mode and domains. Raises GateUnavailable, DomainNotInPolicy."""
         await self._gate.update(self._door(sandbox))
-        await self.supervision.set_doors(sandbox.name, sandbox.network_mode is NetworkMode.WHITELISTED)
+        with suppress(SupervisorAbsent):  # it is told when it is on the line again; the gate holds already
+            await self.supervision.set_doors(sandbox.name, sandbox.network_mode is NetworkMode.WHITELISTED)
 
     async def close_door(self, name: str) -> None:
         """Take its door. A gate that is away has none open; what it was told is put right when it is back."""

@@ -45,6 +45,7 @@ from stockade_sandbox.uids import Uids
 log = get_logger(__name__)
 
 CORDONED = "cordoned"
+_REMOVED = "its container was removed"
 
 Ended = Callable[[Sandbox], Awaitable[None]]
 """Records the end of a sandbox that no caller asked for. Raises what keeps it from being durable."""
@@ -120,7 +121,7 @@ class Lifecycle:
             if wanted.limits != sandbox.limits:
                 await self._engine.update(name, wanted.limits)
             if _door(wanted) != _door(sandbox):
-                await self.assembly.change_door(wanted)
+                wanted = await self._behind_new_door(sandbox, wanted)
             return await self.sandboxes.put(replace(wanted, revision=sandbox.revision + 1))
 
     async def delete(self, name: str, etag: str = "") -> Sandbox:
@@ -153,7 +154,7 @@ class Lifecycle:
         try:
             if self.sandboxes.get(sandbox).state is State.PAUSED:
                 return
-            await self.expire(sandbox, *self._diagnosis(await self.fate(sandbox), why))
+            await self.expire(sandbox, *self._diagnosis(await self._fate(sandbox), why))
         except SandboxNotFound:
             return
         except Exception:
@@ -162,14 +163,9 @@ class Lifecycle:
     async def fate(self, sandbox: str) -> Fate:
         """See `Keeper.fate`."""
         try:
-            status = await self._engine.status(sandbox)
+            return await self._fate(sandbox)
         except SandboxError as error:
             return Fate(running=False, detail=str(error))
-        if status is None:
-            return Fate(running=False, detail="its container was removed")
-        running = status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
-        detail = "" if running else f"its init process ended with {status.exit_code}"
-        return Fate(running=running, out_of_memory=status.out_of_memory, detail=detail)
 
     async def notice_death(self, name: str) -> None:
         """Its container died or is gone: unless we did that, it is lost."""
@@ -178,7 +174,7 @@ class Lifecycle:
             return
         if not self.sandboxes.get(name).living or self.changing(name):
             return
-        fate = await self.fate(name)
+        fate = await self._fate(name)
         if not fate.running:
             await self.expire(name, *self._diagnosis(fate, fate.detail))
 
@@ -345,14 +341,32 @@ class Lifecycle:
             raise SandboxNotRunning(name, sandbox.state, sandbox.message)
         return sandbox
 
+    async def _behind_new_door(self, before: Sandbox, wanted: Sandbox) -> Sandbox:
+        """`wanted` with its door as it is wanted; where that is refused, its limits are again those of `before`."""
+        try:
+            await self.assembly.change_door(wanted)
+        except SandboxError:
+            if wanted.limits != before.limits:
+                await self._engine.update(before.name, before.limits)
+            raise
+        return replace(wanted, gated=True)
+
+    async def _fate(self, name: str) -> Fate:
+        """What became of its container. Raises EngineUnavailable: silence of the engine is no one's death."""
+        status = await self._engine.status(name)
+        if status is None:
+            return Fate(running=False, detail=_REMOVED)
+        running = status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
+        detail = "" if running else f"its init process ended with {status.exit_code}"
+        return Fate(running=running, out_of_memory=status.out_of_memory, detail=detail)
+
     @staticmethod
     def _diagnosis(fate: Fate, why: str) -> tuple[Reason, str]:
         if fate.out_of_memory:
             return Reason.OUT_OF_MEMORY, "its memory limit was reached and the kernel killed its init process"
         if fate.running:
             return Reason.SUPERVISOR_GONE, why
-        removed = fate.detail == "its container was removed"
-        return (Reason.REMOVED if removed else Reason.KILLED), fate.detail
+        return (Reason.REMOVED if fate.detail == _REMOVED else Reason.KILLED), fate.detail
 
 
 def _over(sandbox: Sandbox, reason: Reason, message: str) -> Sandbox:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from stockade_audit import Action, AuditError, Journal, JournalDamaged, RecordUnavailable, SlotBusy
 from stockade_audit import writer as writer_module
 
@@ -305,3 +306,19 @@ async def test_a_commit_larger_than_a_segment_is_written(tmp_path: Path) -> None
     journal = open_journal(tmp_path)
     assert await journal.append(entry()) == 21
     journal.close()
+
+
+def test_a_late_loop_is_no_hung_disk(tmp_path: Path) -> None:
+    """On the loop that services run on: its timers come before what the writer told meanwhile."""
+
+    async def appended_while_the_loop_was_busy() -> int:
+        journal = open_journal(tmp_path)
+        await journal.append(entry())
+        durable = journal.submit(entry())
+        await asyncio.sleep(0)
+        time.sleep(2)  # noqa: ASYNC251 - the loop is late on purpose
+        position = await durable
+        journal.close()
+        return position
+
+    assert uvloop.run(appended_while_the_loop_was_busy()) == 1

@@ -127,7 +127,7 @@ class Journal:
         self._waiting.append(_Waiting(pending, future, loop.time() + MAX_WAIT_S))
         self._writer.queue.put(pending)
         if self._timer is None:
-            self._timer = loop.call_later(MAX_WAIT_S, self._watch)
+            self._timer = loop.call_later(MAX_WAIT_S, self._watch_soon)
         return future
 
     def _refuse(self, future: "asyncio.Future[int]", count: int, reason: str) -> None:
@@ -135,6 +135,11 @@ class Journal:
         if not future.done():
             future.set_exception(RecordUnavailable(f"the audit record cannot be written: {reason}"))
             future.exception()  # a caller that went away must not be logged as never having looked
+
+    def _watch_soon(self) -> None:
+        """Watch once what the writer has told is settled: uvloop runs timers first, and a late loop is no hung disk."""
+        assert self._loop is not None
+        self._loop.call_soon(self._watch)
 
     def _watch(self) -> None:
         """Turn away whoever has waited too long. A writer that hangs is not waited for again until it is back."""
@@ -148,7 +153,7 @@ class Journal:
                 self._unavailable = f"the journal was not written within {MAX_WAIT_S * 1000:.0f} ms"
                 self._refuse(waiting.future, len(waiting.pending.entries), self._unavailable)
         still = next((w.deadline for w in self._waiting if not w.pending.refused), None)
-        self._timer = None if still is None else self._loop.call_at(still, self._watch)
+        self._timer = None if still is None else self._loop.call_at(still, self._watch_soon)
 
     def _settle_soon(self, batch: list[Pending], failure: str | None) -> None:
         self._call_soon(self._settle, batch, failure)

@@ -81,14 +81,14 @@ async def main() -> None:
     """Serve until told to stop."""
     told = _arguments()
     loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
     server = await asyncio.start_server(Origin(told.keep).serve, *told.http, limit=1 << 16)
     http = server.sockets[0].getsockname()
     transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(told.name, http[0]), local_addr=told.dns)
     dns = transport.get_extra_info("sockname")
     print(f"origin: {', '.join(told.name)} at {http[0]}:{http[1]}, names at {dns[0]}:{dns[1]}", flush=True)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     await stopping.wait()
     transport.close()
     server.close()

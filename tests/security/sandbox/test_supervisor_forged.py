@@ -157,6 +157,21 @@ async def test_about_an_exec_that_runs(forger: Forger, misdeed: Callable[[Forger
     assert (ending.reason, ending.exit_code) == (Reason.SANDBOX_LOST, None)
 
 
+async def test_the_end_that_it_brings_about_is_carried_through(forger: Forger) -> None:
+    """Ending a sandbox closes its line, which must not cut the ending itself short."""
+    carried_through = asyncio.Event()
+
+    async def end(sandbox: str, _why: str) -> None:
+        await forger.supervision.close(sandbox)
+        await asyncio.sleep(0.05)
+        carried_through.set()
+
+    forger.keeper.end = end  # type: ignore[method-assign]
+    await forger.introduce()
+    forger.say(frames.PONG)
+    await asyncio.wait_for(carried_through.wait(), 2)
+
+
 async def test_output_beyond_the_window_ends_the_sandbox(forger: Forger) -> None:
     await forger.introduce()
     execution, number = await forger.run()

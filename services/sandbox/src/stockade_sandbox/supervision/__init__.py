@@ -16,6 +16,7 @@ its execs, and repeats the output that it still holds.
 """
 
 from stockade_sandbox.domain.execution import SupervisorAbsent
+from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Fate, Keeper
 from stockade_sandbox.supervision.mounts import (
     RUN_DIR,
@@ -23,7 +24,6 @@ from stockade_sandbox.supervision.mounts import (
     identity_files,
     supervisor_command,
 )
-from stockade_sandbox.supervision.post import Health
 from stockade_sandbox.supervision.supervision import Supervision
 
 __all__ = [

@@ -6,7 +6,6 @@ import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 
 from stockade_rpckit.logs import get_logger
@@ -15,6 +14,7 @@ from stockade_sandbox.cgroups import ContainerCgroup, NoCgroup
 from stockade_sandbox.domain.errors import RequestIdReused
 from stockade_sandbox.domain.execution import Command, ExecNotFound, ExecState, SupervisorAbsent, TooManyExecs
 from stockade_sandbox.supervision.execution import Execution
+from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
 from stockade_sandbox.supervision.link import Link
 from stockade_sandbox.supervision.listener import Listener
@@ -33,21 +33,6 @@ _RETURN_TIMEOUT_S = 10.0
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How a sandbox's supervisor does, from its heartbeat."""
-
-    attached: bool
-    """Whether it is on the line now."""
-    heard_at: float
-    """When it was last heard, in seconds of `time.time()`; 0 if never."""
-    round_trip_s: float
-    """How long its last heartbeat took, in seconds."""
-    running_execs: int
-    active_at: float
-    """When an exec or file operation last began or ended, or a caller last spoke to one; for idle timeouts."""
 
 
 class Post:
@@ -74,6 +59,7 @@ class Post:
         self._active_at = time.time()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._listener = Listener(directory / "control.sock", self._arrived)
 
     # --- the lifecycle's side
@@ -219,7 +205,7 @@ class Post:
             return
         if violation:
             _log.warning("supervisor broke the protocol", extra={"sandbox": self.sandbox, "violation": violation})
-            self._spawn(self._end(f"its supervisor broke the protocol: {violation}"))
+            self._end(f"its supervisor broke the protocol: {violation}")
         else:
             dead_of_memory = self._container is not None and self._container.oom_kills() > 0
             self._listener.resume()
@@ -384,14 +370,17 @@ class Post:
                 self._lose(fate.detail or "the sandbox ended", dead_of_memory or fate.out_of_memory)
                 return
             if self._loop.time() > deadline:
-                await self._end("its supervisor hung up and did not dial again")
+                self._end("its supervisor hung up and did not dial again")
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.5)
 
-    async def _end(self, why: str) -> None:
+    def _end(self, why: str) -> None:
+        """Has the sandbox ended. That closes this post, which must not cancel it."""
         self._lose(why, init_out_of_memory=False)
-        await self._keeper.end(self.sandbox, why)
+        task = self._loop.create_task(self._keeper.end(self.sandbox, why))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

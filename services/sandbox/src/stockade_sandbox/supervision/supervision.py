@@ -5,8 +5,9 @@ from pathlib import Path
 
 from stockade_sandbox.domain.execution import Command, SupervisorAbsent
 from stockade_sandbox.supervision.execution import Execution
+from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
-from stockade_sandbox.supervision.post import Health, Post
+from stockade_sandbox.supervision.post import Post
 
 _CONFIGURE_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 15.0

@@ -241,9 +241,8 @@ def queries(auditd: Auditd) -> tuple[float, float]:
         entry_pb2.EntryFilter(start_time=since, domains=["host-3.example"], agent_types=["type-13"]),
         entry_pb2.EntryFilter(start_time=since, trace_id=f"{4711:032x}"),
     ]
-    listed = [
-        timed(lambda f=f: stub.ListEntries(audit.ListEntriesRequest(filter=f))) for f in filters for _ in range(20)
-    ]
+    requests = [audit.ListEntriesRequest(filter=wanted) for wanted in filters for _ in range(20)]
+    listed = [timed(stub.ListEntries, request) for request in requests]
     by_domain = audit.GetStatsRequest(start_time=since, group_by=[audit.STATS_DIMENSION_DOMAIN])
     counted = [timed(stub.GetStats, by_domain) for _ in range(11)]
     return sorted(listed)[int(len(listed) * 0.95)], sorted(counted)[5]

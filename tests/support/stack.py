@@ -75,9 +75,7 @@ def running_stack(**settings: str) -> Iterator[Stack]:
 @contextmanager
 def placed_stack(**settings: str) -> Iterator[Stack]:
     """A stack that is not up yet, and certainly down afterwards."""
-    run_dir = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
-    state_dir = Path(tempfile.mkdtemp(prefix="stockade-state-", dir="/tmp"))
-    with _world() as (origin, zone):
+    with _short_directory() as run_dir, _short_directory() as state_dir, _world() as (origin, zone):
         environment = {
             "STOCKADE_STACK_RUN_DIR": str(run_dir),
             "STOCKADE_STACK_STATE_DIR": str(state_dir),
@@ -92,8 +90,17 @@ def placed_stack(**settings: str) -> Iterator[Stack]:
             yield placed
         finally:
             placed.stockade("down")
-            shutil.rmtree(run_dir, ignore_errors=True)
-            shutil.rmtree(state_dir, ignore_errors=True)
+
+
+@contextmanager
+def _short_directory() -> Iterator[Path]:
+    """Pytest's own are too long for sockets, and closed to other uids."""
+    directory = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 _started = 0

@@ -44,18 +44,19 @@ def build(program: Program) -> str:
 
 
 def run_all(programs: Sequence[Program]) -> list[session.Outcome]:
-    """Every client against one stack, one after the other: outside, and inside sandboxes where it can run there."""
+    """Every client against one stack: over local sockets, over mutual TLS, and in a sandbox where it can run there."""
     place = BUILD / "session"
     place.mkdir(parents=True, exist_ok=True)
     with running_stack() as stack:
-        outside = [session.run(program, targets(stack), place) for program in programs]
-        return outside + inside.run_all(programs, stack.run_dir, place)
+        operator = operator_of(stack)
+        outside = [session.over_sockets(program, operator, place) for program in programs]
+        over_tls = [session.over_tls(program, operator, place) for program in programs]
+        return outside + over_tls + inside.run_all(programs, stack.run_dir, place)
 
 
-def targets(stack: Stack) -> dict[str, str]:
-    """The operator's sockets."""
-    person = next(Path(stack.run_dir, "operators").iterdir())
-    return {service: f"unix:{person}/{service}.sock" for service in ("sandbox", "policy", "cache", "audit")}
+def operator_of(stack: Stack) -> Path:
+    """The directory of the operator's sockets."""
+    return next(Path(stack.run_dir, "operators").iterdir())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from stockade_agent import Stockade
 
 from conformance import session, table
 from conformance.programs import Program
+from conformance.table import Place
 
 HOME = "/workspace/conformance"
 API = "unix:/run/stockade/api.sock"
@@ -31,7 +32,7 @@ def run(program: Program, stockade: Stockade, other: str, place: Path) -> sessio
             "other_sandbox": other,
             "golden_keys": f"{HOME}/{session.GOLDEN_KEYS.name}",
         }
-        steps = table.load(words, inside=True)
+        steps = table.load(words, Place.INSIDE)
         with _staged(program, session.session_file(steps, TARGETS)) as directory:
             sandbox.upload(directory, HOME)
         done = sandbox.run(

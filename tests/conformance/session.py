@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance import table
+from conformance import front, table
+from conformance.certificates import DAY, Authority
 from conformance.programs import ROOT, Program
-from conformance.table import Judgement, Step
+from conformance.table import Judgement, Place, Step
 
+SERVICES = ("sandbox", "policy", "cache", "audit")
 GOLDEN_KEYS = ROOT / "protos/stockade/embeddingcache/v1/golden_keys.json"
 ROWS, DIMENSIONS = 1500, 1024
 """The vectors of a stream: 6 MB, more than one message of gRPC's default size."""
@@ -35,16 +37,41 @@ class Outcome:
     judgements: Mapping[str, Judgement]
 
 
-def run(program: Program, targets: Mapping[str, str], place: Path, tls: Mapping[str, str] | None = None) -> Outcome:
-    """One client's session with the services at `targets`; its files are kept in `place`."""
+def over_sockets(program: Program, operator: Path, place: Path) -> Outcome:
+    """One client's session with the services whose sockets are in `operator`; its files are kept in `place`."""
+    targets = {service: f"unix:{operator}/{service}.sock" for service in SERVICES}
     words = session_words(program.language, place)
-    steps = table.load(words)
-    path = place / f"{program.language}.session.json"
+    return _run(program, program.language, table.load(words, Place.OUTSIDE), targets, place)
+
+
+def over_tls(program: Program, operator: Path, place: Path) -> Outcome:
+    """The same over mutual TLS, through a front, and how it refuses those that it must not let in."""
+    authority, foreign = Authority.new(place, "authority"), Authority.new(place, "other-authority")
+    client = {"ca": authority.file, **authority.issue("client")}
+    language = f"tls-{program.language}"
+    with front.serving(operator, place, authority) as target:
+        words = session_words(language, place) | client
+        words |= {"tls_target": target, "other_ca": foreign.file}
+        words |= _prefixed("expired", authority.issue("expired", expires=-DAY))
+        words |= _prefixed("foreign", foreign.issue("foreign"))
+        steps = table.load(words, Place.TLS)
+        return _run(program, f"{program.language} tls", steps, dict.fromkeys(SERVICES, target), place, client)
+
+
+def _run(
+    program: Program,
+    name: str,
+    steps: Sequence[Step],
+    targets: Mapping[str, str],
+    place: Path,
+    tls: Mapping[str, str] | None = None,
+) -> Outcome:
+    path = place / f"{name.replace(' ', '-')}.session.json"
     path.write_text(session_file(steps, targets, tls))
-    results = place / f"{program.language}.results"
+    results = path.with_suffix(".results")
     with (
         results.open("w") as stdout,
-        results.with_suffix(".stderr").open("w") as stderr,
+        path.with_suffix(".stderr").open("w") as stderr,
         suppress(subprocess.TimeoutExpired),
     ):
         subprocess.run(
@@ -55,7 +82,11 @@ def run(program: Program, targets: Mapping[str, str], place: Path, tls: Mapping[
             check=False,
             env=_environment(),
         )
-    return outcome(program.language, steps, results.read_text())
+    return outcome(name, steps, results.read_text())
+
+
+def _prefixed(prefix: str, files: Mapping[str, str]) -> dict[str, str]:
+    return {f"{prefix}_{name}": path for name, path in files.items()}
 
 
 def outcome(language: str, steps: Sequence[Step], printed: str) -> Outcome:

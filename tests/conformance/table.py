@@ -15,6 +15,17 @@ _WORD = re.compile(r"\$([a-z_0-9]+)")
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
+class Place(StrEnum):
+    """Where a client takes its steps."""
+
+    OUTSIDE = "outside"
+    TLS = "tls"
+    INSIDE = "inside"
+
+
+_ANYWHERE_OUTSIDE = (Place.OUTSIDE, Place.TLS)
+
+
 class Mark(StrEnum):
     """What became of a step."""
 
@@ -42,11 +53,10 @@ class Judgement:
     why: str = ""
 
 
-def load(words: Mapping[str, Any], *, inside: bool = False) -> list[Step]:
-    """The steps of a session outside, or of one inside a sandbox."""
+def load(words: Mapping[str, Any], place: Place) -> list[Step]:
+    """The steps of a session at `place`."""
     rows = yaml.safe_load(STEPS.read_text())
-    wanted = {True, "only"} if inside else {False, True}
-    return [_step(row, words) for row in rows if row.get("inside", False) in wanted]
+    return [_step(row, words) for row in rows if place in row.get("at", _ANYWHERE_OUTSIDE)]
 
 
 def judge(step: Step, answer: Mapping[str, Any] | None) -> Judgement:

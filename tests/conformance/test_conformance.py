@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conformance import inside, report, session
-from conformance.__main__ import targets
+from conformance.__main__ import operator_of
 from conformance.programs import JAVA, PROGRAMS, RUST, TYPESCRIPT, Program
 from conformance.table import Judgement, Mark, Step, judge
 from support.stack import Stack
@@ -37,7 +37,15 @@ def built(request: pytest.FixtureRequest) -> Program:
 @pytest.mark.timeout(BUILDS_S)
 @pytest.mark.parametrize("built", by_language(), indirect=True)
 def test_session(built: Program, stack: Stack, tmp_path: Path) -> None:
-    outcome = session.run(built, targets(stack), tmp_path)
+    outcome = session.over_sockets(built, operator_of(stack), tmp_path)
+    assert not report.failed([outcome]), report.table([outcome])
+
+
+@pytest.mark.gate
+@pytest.mark.timeout(BUILDS_S)
+@pytest.mark.parametrize("built", by_language(), indirect=True)
+def test_session_over_mutual_tls(built: Program, stack: Stack, tmp_path: Path) -> None:
+    outcome = session.over_tls(built, operator_of(stack), tmp_path)
     assert not report.failed([outcome]), report.table([outcome])
 
 

@@ -47,11 +47,14 @@ pub fn error_info(status: &Status) -> Option<ErrorInfo> {
     status.get_details_error_info()
 }
 
-/// The code of a failed call. A deadline that passes at the client comes from tonic as CANCELLED; here it is told as
-/// DEADLINE_EXCEEDED, as gRPC calls it and every other language has it.
+/// The code of a failed call, as every other language has it. What fails at the client is CANCELLED or UNKNOWN to tonic: here
+/// a deadline that passed is DEADLINE_EXCEEDED, and a connection that broke, such as over a certificate, UNAVAILABLE.
 pub fn code(status: &Status) -> Code {
-    let late = error_source(status).is_some_and(|source| source.is::<TimeoutExpired>());
-    if late { Code::DeadlineExceeded } else { status.code() }
+    match error_source(status) {
+        Some(source) if source.is::<TimeoutExpired>() => Code::DeadlineExceeded,
+        Some(_) if matches!(status.code(), Code::Cancelled | Code::Unknown) => Code::Unavailable,
+        _ => status.code(),
+    }
 }
 
 fn error_source(status: &Status) -> Option<&(dyn Error + 'static)> {

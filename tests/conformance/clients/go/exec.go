@@ -54,6 +54,9 @@ func execute(ctx context.Context, s *session, with given) (result, error) {
 			break // the stream's own error comes with the next Recv
 		}
 	}
+	if with.Signal == 0 {
+		stream.CloseSend()
+	}
 	var stdout, stderr bytes.Buffer
 	for {
 		event, err := stream.Recv()

@@ -155,6 +155,12 @@ func (s *session) childOf(ctx context.Context, traceID, spanID string) (bool, er
 	if err != nil {
 		return false, err
 	}
-	found, err := traces.GetTrace(ctx, &auditpb.GetTraceRequest{TraceId: traceID})
-	return slices.ContainsFunc(found.GetSpans(), func(span *auditpb.Span) bool { return span.ParentSpanId == spanID }), err
+	ours := func(span *auditpb.Span) bool { return span.ParentSpanId == spanID }
+	found := false
+	err = polled(func() (bool, error) {
+		kept, err := traces.GetTrace(ctx, &auditpb.GetTraceRequest{TraceId: traceID})
+		found = slices.ContainsFunc(kept.GetSpans(), ours)
+		return found, err
+	})
+	return found, err
 }

@@ -17,7 +17,7 @@ func (s *session) sandboxes() pb.SandboxServiceClient {
 func create(ctx context.Context, s *session, with given) (result, error) {
 	request := &pb.CreateSandboxRequest{
 		Agent: with.Agent, AgentType: with.AgentType, RequestId: with.RequestID,
-		Limits: &pb.Limits{MemoryBytes: with.MemoryBytes},
+		Limits: &pb.Limits{MemoryBytes: with.MemoryBytes, DiskBytes: with.DiskBytes},
 	}
 	first, err := s.sandboxes().CreateSandbox(ctx, request)
 	if err != nil {

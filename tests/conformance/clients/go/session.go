@@ -26,6 +26,7 @@ type given struct {
 	AgentType      string            `json:"agent_type"`
 	RequestID      string            `json:"request_id"`
 	MemoryBytes    int64             `json:"memory_bytes"`
+	DiskBytes      int64             `json:"disk_bytes"`
 	Name           *string           `json:"name"`
 	Label          string            `json:"label"`
 	Target         string            `json:"target"`

@@ -26,6 +26,7 @@ def execute(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         requests.send(pb.ExecInput(stdin=text.encode()))
     if "signal" not in given:
         requests.send(pb.ExecInput(close_stdin=True))
+        requests.end()
     output: dict[str, bytes] = {"stdout": b"", "stderr": b""}
     for event in service(context).Exec(iter(requests)):
         kind = event.WhichOneof("event")
@@ -112,7 +113,7 @@ def told(stdout: bytes, stderr: bytes, ending: pb.Ending) -> dict[str, Any]:
 
 
 class Requests:
-    """The requests of one Exec: `start`, then inputs as they come."""
+    """The requests of one Exec: `start`, then inputs as they come, until `end`."""
 
     def __init__(self, context: Context, given: dict[str, Any], **options: Any) -> None:
         start = pb.ExecStart(sandbox=context.sandbox, command=command(given), **options)

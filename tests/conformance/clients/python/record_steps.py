@@ -95,9 +95,9 @@ def trace(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     for listed in polled(lambda: traces.ListTraces(trace_service_pb2.ListTracesRequest(page_size=1000)).traces):
         if any(summary.trace_id == trace_id for summary in listed):
             break
-    spans = traces.GetTrace(trace_service_pb2.GetTraceRequest(trace_id=trace_id)).spans
+    kept = polled(lambda: traces.GetTrace(trace_service_pb2.GetTraceRequest(trace_id=trace_id)).spans)
     return {
         "process": answer.stdout.decode().split("-")[1] == trace_id,
         "record": recorded,
-        "child": any(span.parent_span_id == span_id for span in spans),
+        "child": any(span.parent_span_id == span_id for spans in kept for span in spans),
     }

@@ -19,7 +19,7 @@ def create(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         agent=given["agent"],
         agent_type=given["agent_type"],
         request_id=given["request_id"],
-        limits=sandbox_pb2.Limits(memory_bytes=given.get("memory_bytes", 0)),
+        limits=sandbox_pb2.Limits(memory_bytes=given.get("memory_bytes", 0), disk_bytes=given.get("disk_bytes", 0)),
     )
     first = service(context).CreateSandbox(request).sandbox
     again = service(context).CreateSandbox(request).sandbox

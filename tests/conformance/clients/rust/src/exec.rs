@@ -45,15 +45,16 @@ pub async fn execute(session: &mut Session, with: &Value) -> Outcome {
         requests.send(telling(exec_input::Input::Stdin(text.into_bytes())))?;
     }
     let signal = with["signal"].as_i64().map(|signal| ExecSignal { signal: signal as i32, group: false });
+    let mut requests = Some(requests);
     if signal.is_none() {
-        requests.send(telling(exec_input::Input::CloseStdin(true)))?;
+        requests.take().unwrap().send(telling(exec_input::Input::CloseStdin(true)))?;
     }
     let mut events = service(session).exec(UnboundedReceiverStream::new(sent)).await?.into_inner();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     while let Some(event) = events.message().await? {
         match event.event {
             Some(exec_response::Event::Stdout(output)) => {
-                if let (Some(signal), true) = (signal, stdout.is_empty()) {
+                if let (Some(signal), Some(requests), true) = (signal, &requests, stdout.is_empty()) {
                     requests.send(telling(exec_input::Input::Signal(signal)))?;
                 }
                 stdout.extend(output.data);

@@ -124,10 +124,16 @@ pub async fn trace(session: &mut Session, with: &Value) -> Outcome {
             break;
         }
     }
-    let spans = traces.get_trace(GetTraceRequest { trace_id: trace_id.clone() }).await?.into_inner().spans;
+    let ticks = Ticks::new();
+    let mut child = false;
+    while !child && ticks.next().await {
+        let request = GetTraceRequest { trace_id: trace_id.clone() };
+        let kept = traces.get_trace(request).await?.into_inner().spans;
+        child = kept.iter().any(|span| span.parent_span_id == span_id);
+    }
     Ok(json!({
         "process": stdout.contains(&trace_id),
         "record": recorded,
-        "child": spans.iter().any(|span| span.parent_span_id == span_id),
+        "child": child,
     }))
 }

@@ -15,11 +15,12 @@ fn service(session: &Session) -> sandbox_service_client::SandboxServiceClient<Ch
 
 /// Creates a sandbox twice with one request_id.
 pub async fn create(session: &mut Session, with: &Value) -> Outcome {
+    let (memory_bytes, disk_bytes) = (number(with, "memory_bytes") as i64, number(with, "disk_bytes") as i64);
     let request = CreateSandboxRequest {
         agent: text(with, "agent").into(),
         agent_type: text(with, "agent_type").into(),
         request_id: text(with, "request_id").into(),
-        limits: Some(Limits { memory_bytes: number(with, "memory_bytes") as i64, ..Default::default() }),
+        limits: Some(Limits { memory_bytes, disk_bytes, ..Default::default() }),
         ..Default::default()
     };
     let mut service = service(session);

@@ -46,9 +46,10 @@ class Requests {
 
   async *[Symbol.asyncIterator]() {
     yield { request: { case: "start" as const, value: this.start } };
-    while (!this.ended) {
+    for (;;) {
       while (this.waiting.length > 0) yield { request: { case: "input" as const, value: { input: this.waiting.shift()! } } };
-      if (!this.ended) await new Promise<void>((resolve) => (this.wake = resolve));
+      if (this.ended) return;
+      await new Promise<void>((resolve) => (this.wake = resolve));
     }
   }
 }
@@ -58,6 +59,7 @@ export async function execute(session: Session, given: Given): Promise<Result> {
   const inputs: Input[] = (given.stdin ?? []).map((text: string) => ({ case: "stdin", value: Buffer.from(text) }));
   if (given.signal === undefined) inputs.push({ case: "closeStdin", value: true });
   const requests = new Requests({ sandbox: session.sandbox, command: command(given) }, inputs);
+  if (given.signal === undefined) requests.end();
   const output: { stdout: Uint8Array[]; stderr: Uint8Array[] } = { stdout: [], stderr: [] };
   for await (const { event } of session.execs.exec(requests)) {
     if (event.case === "stdout" || event.case === "stderr") {

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 
 import { EntryOrder } from "@stockade/client/stockade/audit/v1/audit_service";
 import { Action, type Entry } from "@stockade/client/stockade/audit/v1/entry";
+import type { Span } from "@stockade/client/stockade/audit/v1/trace_service";
 import { type Decision, Verdict } from "@stockade/client/stockade/networkpolicy/v1/decision_service";
 
 import { type Given, polled, type Result, type Session } from "./session.js";
@@ -83,10 +84,11 @@ export async function trace(session: Session, given: Given): Promise<Result> {
     () => session.traces.listTraces({ pageSize: 1000 }),
     ({ traces }) => traces.some((summary) => summary.traceId === traceId),
   );
-  const { spans } = await session.traces.getTrace({ traceId });
+  const ours = ({ spans }: { spans: Span[] }) => spans.some((span) => span.parentSpanId === spanId);
+  const kept = await polled(() => session.traces.getTrace({ traceId }), ours);
   return {
     process: Buffer.from(answer.stdout).toString().includes(traceId),
     record: entries.length > 0,
-    child: spans.some((span) => span.parentSpanId === spanId),
+    child: ours(kept),
   };
 }

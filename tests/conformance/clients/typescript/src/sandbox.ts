@@ -13,7 +13,7 @@ export async function create(session: Session, given: Given): Promise<Result> {
     agent: given.agent,
     agentType: given.agent_type,
     requestId: given.request_id,
-    limits: { memoryBytes: BigInt(given.memory_bytes ?? 0) },
+    limits: { memoryBytes: BigInt(given.memory_bytes ?? 0), diskBytes: BigInt(given.disk_bytes ?? 0) },
   };
   const { sandbox: first } = await session.sandboxes.createSandbox(request);
   const { sandbox: again } = await session.sandboxes.createSandbox(request);

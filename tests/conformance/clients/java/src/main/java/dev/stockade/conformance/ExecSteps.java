@@ -48,6 +48,7 @@ final class ExecSteps {
     }
     if (!given.has("signal")) {
       call.write(telling(ExecInput.newBuilder().setCloseStdin(true)));
+      call.halfClose();
     }
     ByteString.Output stdout = ByteString.newOutput();
     ByteString.Output stderr = ByteString.newOutput();

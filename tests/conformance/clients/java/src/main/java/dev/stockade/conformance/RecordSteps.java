@@ -10,6 +10,7 @@ import dev.stockade.audit.v1.EntryOrder;
 import dev.stockade.audit.v1.GetTraceRequest;
 import dev.stockade.audit.v1.ListEntriesRequest;
 import dev.stockade.audit.v1.ListTracesRequest;
+import dev.stockade.audit.v1.Span;
 import dev.stockade.audit.v1.TraceServiceGrpc;
 import dev.stockade.networkpolicy.v1.CheckRequestRequest;
 import dev.stockade.networkpolicy.v1.Decision;
@@ -26,6 +27,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 
 /** Steps on decisions, the audit record and traces. */
 final class RecordSteps {
@@ -141,10 +143,12 @@ final class RecordSteps {
     Session.polled(
         () -> traces.listTraces(listing).getTracesList(),
         listed -> listed.stream().anyMatch(summary -> summary.getTraceId().equals(traceId)));
-    var spans = traces.getTrace(GetTraceRequest.newBuilder().setTraceId(traceId).build()).getSpansList();
+    var asking = GetTraceRequest.newBuilder().setTraceId(traceId).build();
+    Predicate<List<Span>> ours = kept -> kept.stream().anyMatch(span -> span.getParentSpanId().equals(spanId));
+    var spans = Session.polled(() -> traces.getTrace(asking).getSpansList(), ours);
     return Map.of(
         "process", answer.getStdout().toStringUtf8().contains(traceId),
         "record", !entries.isEmpty(),
-        "child", spans.stream().anyMatch(span -> span.getParentSpanId().equals(spanId)));
+        "child", ours.test(spans));
   }
 }

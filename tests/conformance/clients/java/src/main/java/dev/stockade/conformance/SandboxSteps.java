@@ -23,12 +23,14 @@ final class SandboxSteps {
 
   /** Creates a sandbox twice with one request_id. */
   static Map<String, Object> create(Session session, Given given) throws Exception {
+    var limits =
+        Limits.newBuilder().setMemoryBytes(given.number("memory_bytes")).setDiskBytes(given.number("disk_bytes"));
     var request =
         CreateSandboxRequest.newBuilder()
             .setAgent(given.text("agent"))
             .setAgentType(given.text("agent_type"))
             .setRequestId(given.text("request_id"))
-            .setLimits(Limits.newBuilder().setMemoryBytes(given.number("memory_bytes")))
+            .setLimits(limits)
             .build();
     var first = service(session).createSandbox(request).getSandbox();
     var again = service(session).createSandbox(request).getSandbox();

@@ -11,7 +11,7 @@ from conformance.table import Judgement, Mark, Step, judge
 from support.stack import Stack
 
 pytestmark = pytest.mark.docker
-LONG = {JAVA, TYPESCRIPT, RUST}
+LONG = (JAVA, TYPESCRIPT, RUST)
 BUILDS_S = 600
 
 

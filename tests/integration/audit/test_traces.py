@@ -134,6 +134,12 @@ def test_an_agent_writes_no_spans(auditd: Auditd) -> None:
     assert details_of(failed.value)["reason"] == "CALLER_NOT_ALLOWED"
 
 
+def test_a_span_of_a_kind_that_is_not_known_ends_nothing(auditd: Auditd) -> None:
+    send(auditd, request("later", span(1, kind=99)))
+    send(auditd, request("now", span(2, 1)))
+    assert [(s.name, s.kind) for s in kept(auditd, 2)] == [("step 1", "UNSPECIFIED"), ("step 2", "SERVER")]
+
+
 def test_exports_of_spans_make_no_spans(auditd: Auditd) -> None:
     send(auditd, request("one", span(1)))
     kept(auditd, 1)

@@ -13,6 +13,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from stockade.audit.v1 import trace_service_pb2 as traces
 from stockade.audit.v1 import trace_service_pb2_grpc
 from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
 
 from stockade_audit.daemon.domain.errors import PageTokenInvalid
 from stockade_audit.daemon.domain.ports import Spans
@@ -20,7 +21,10 @@ from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.handlers.messages import time_ns_of, timestamp
 
+log = get_logger(__name__)
+
 QUEUE = 1024  # exports waiting to be stored
+_KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in trace_pb2.Span.SpanKind.items()}
 _STATUS = {0: "", 1: "OK", 2: "ERROR"}
 _SHOWN_STATUS = {"": traces.SPAN_STATUS_UNSPECIFIED, "OK": traces.SPAN_STATUS_OK, "ERROR": traces.SPAN_STATUS_ERROR}
 _TEXT = 4096  # characters kept of one attribute
@@ -74,12 +78,16 @@ class SpanHandler(otlp_grpc.TraceServiceServicer):  # type: ignore[misc]
         return otlp.ExportTraceServiceResponse()
 
     async def store(self) -> None:
-        """Store what was taken, for ever."""
+        """Store what was taken, for ever; what cannot be stored is dropped, and the daemon goes on."""
         while True:
             requests = [await self._queue.get()]
             while not self._queue.empty():
                 requests.append(self._queue.get_nowait())
-            await threads.run(self._spans.add, [span for request in requests for span in spans_of(request)])
+            try:
+                await threads.run(self._spans.add, [span for request in requests for span in spans_of(request)])
+            except Exception:
+                self.dropped += len(requests)
+                log.exception("spans could not be stored")
 
 
 def spans_of(request: otlp.ExportTraceServiceRequest) -> Iterator[Span]:
@@ -99,7 +107,7 @@ def _span(span: trace_pb2.Span, service: str) -> Span:
         parent_span_id=span.parent_span_id.hex(),
         name=span.name[:256],
         service=service[:128],
-        kind=trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+        kind=_KINDS.get(span.kind, "UNSPECIFIED"),  # a later version of OTLP may know more
         start_ns=min(span.start_time_unix_nano, (1 << 63) - 1),
         end_ns=min(span.end_time_unix_nano, (1 << 63) - 1),
         status=_STATUS.get(span.status.code, ""),

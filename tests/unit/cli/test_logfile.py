@@ -41,3 +41,12 @@ def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     log.write(b"x" * (LONGEST_LINE_BYTES * 2))
     log.close()
     assert len(str(written(tmp_path / "gate.log")[0]["message"])) == LONGEST_LINE_BYTES
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "gate.log").symlink_to("/dev/full")
+    log = BoundedLog(tmp_path / "gate.log", "gate", 10_000)
+    for line in (b"one\n", b"two\n"):
+        log.write(line)
+    assert log.last_message == "two"
+    log.close()

@@ -1,6 +1,7 @@
 """A supervised process: started, kept running, stopped. The programs are real ones, small."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
@@ -111,3 +112,16 @@ async def test_its_output_is_in_the_log(make: Callable[[str], Process], tmp_path
     await process.start(10)
     await until(lambda: '"up"' in (tmp_path / "x.log").read_text())
     await process.stop()
+
+
+async def test_one_that_cannot_be_spawned_is_tried_again(make: Callable[[str], Process]) -> None:
+    process = make(SERVES)
+    await process.start(10)
+    program = process.program
+    process.program = dataclasses.replace(program, command=["/nowhere"])
+    os.kill(process.pid, signal.SIGKILL)
+    await until(lambda: process.restarts == 1)
+    process.program = program
+    await until(lambda: process.state == State.SERVING)
+    await process.stop()
+    assert not alive(process.pid)

@@ -115,7 +115,7 @@ def status(as_json: bool) -> None:
         print_json({"running": True, **asdict(record)})
     else:
         _show(record)
-    if any(process.state != "serving" for process in record.processes):
+    if not record.processes or any(process.state != "serving" for process in record.processes):
         sys.exit(Exit.FAILED)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST_LINE_BYTES = 64 * 1024
@@ -12,21 +13,24 @@ class BoundedLog:
 
     def __init__(self, path: Path, process: str, limit_bytes: int) -> None:
         self._path, self._process, self._limit = path, process, limit_bytes
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self.last_message = ""
         """What the last line says: its `message`, or the whole of a line that is no JSON object."""
 
     def write(self, line: bytes) -> None:
-        """One line, with or without its newline; what is no JSON object is wrapped into one."""
+        """One line, with or without its newline; what is no JSON object is wrapped into one.
+
+        A line that a full disk has no room for is dropped: a process that nobody reads any more would stand still.
+        """
         text = line[:LONGEST_LINE_BYTES].decode(errors="replace").rstrip()
         if not text:
             return
-        if self._file.tell() > self._limit:
-            self._turn_over()
         found = _object(text)
         self.last_message = str(found.get("message", text)) if found else text
-        self._file.write((text if found else self._wrap(text)).encode() + b"\n")
-        self._file.flush()
+        with suppress(OSError):
+            if self._file.tell() > self._limit:
+                self._turn_over()
+            self._file.write((text if found else self._wrap(text)).encode() + b"\n")
 
     def close(self) -> None:
         self._file.close()
@@ -36,9 +40,10 @@ class BoundedLog:
         return json.dumps({"time": now, "level": "INFO", "service": self._process, "message": text})
 
     def _turn_over(self) -> None:
-        self._file.close()
-        self._path.replace(self._path.with_suffix(".log.1"))
-        self._file = self._path.open("ab")
+        with suppress(FileNotFoundError):  # it was turned over, and there was no room for the next
+            self._path.replace(self._path.with_suffix(".log.1"))
+        earlier, self._file = self._file, self._path.open("ab", buffering=0)
+        earlier.close()
 
 
 def _object(text: str) -> dict[str, object] | None:

@@ -109,7 +109,11 @@ class Process:
                 return
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             self.restarts += 1
-            child = await self._spawn()
+            try:
+                child = await self._spawn()
+            except OSError as error:  # no memory or no pid left: the next turn may find some
+                self.log.write(f"cannot be started: {error}".encode())
+                continue
             await self._serving_or_ended(child)
 
     async def _serving_or_ended(self, child: asyncio.subprocess.Process) -> None:

@@ -41,6 +41,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Start everything, then wait for SIGTERM or SIGINT. Returns the exit code."""
+        self._write_record()  # whatever fails from here on: `stockade down` knows whose engine it is
         stopping = asyncio.ensure_future(_stop_signal().wait())
         starting = asyncio.ensure_future(self._start_all())
         try:
@@ -82,7 +83,10 @@ class Supervisor:
             ProcessRecord(each.program.name, each.state, each.pid, each.restarts, each.last_exit)
             for each in self._processes
         ]
-        self._record.write(self._settings.run_dir)
+        try:
+            self._record.write(self._settings.run_dir)
+        except OSError as error:  # a full run_dir must not end the one who starts its processes again
+            print(f"the state of the stack cannot be written: {error}", file=sys.stderr, flush=True)
 
 
 def report(step: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from stockade.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
@@ -68,12 +69,13 @@ async def _delete_all(settings: StackSettings) -> int:
 
 def _end(supervisor: int, settings: StackSettings) -> None:
     """SIGTERM, and SIGKILL for one that does not end; its children end with it."""
-    os.kill(supervisor, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while Lock(settings.run_dir).holder() == supervisor:
-        if time.monotonic() > deadline:
-            os.kill(supervisor, signal.SIGKILL)
-        time.sleep(0.05)
+    with suppress(ProcessLookupError):  # it ended by itself meanwhile
+        os.kill(supervisor, signal.SIGTERM)
+        while Lock(settings.run_dir).holder() == supervisor:
+            if time.monotonic() > deadline:
+                os.kill(supervisor, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def _sweep(settings: StackSettings, record: StackRecord) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The log of an exec's output: bounded, with true offsets."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stockade_sandbox.supervision.output import CAPACITY, Gap, Output, Piece
+from stockade_sandbox.supervision.output import CAPACITY, MOST_PIECES, Gap, Output, Piece
 
 
 def read_all(output: Output, offset: int) -> tuple[int, bytes]:
@@ -36,6 +37,19 @@ def test_the_oldest_gives_way_and_is_told() -> None:
     missing, data = read_all(output, 0)
     assert missing == output.first > 0
     assert missing + len(data) == output.end
+
+
+@pytest.mark.parametrize("streams", [(False,), (False, True)], ids=["one stream", "both in turn"])
+def test_what_is_written_byte_by_byte_is_held_in_few_pieces_and_found_at_once(streams: tuple[bool, ...]) -> None:
+    output = Output()
+    for number in range(CAPACITY // 4):
+        output.append(streams[number % len(streams)], b"x")
+    pieces, offset = 0, output.first
+    while (item := output.after(offset)) is not None:
+        assert isinstance(item, Piece)
+        pieces, offset = pieces + 1, offset + len(item.data)
+    assert pieces <= MOST_PIECES
+    assert offset == output.end
 
 
 def test_streams_are_told_apart() -> None:

@@ -1,12 +1,22 @@
 """What a program wrote: a bounded log with offsets that several readers follow at their own pace."""
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from operator import attrgetter
 
 from stockade_sandbox.supervisor.frames import WINDOW
 
 CAPACITY = 4 * WINDOW
 """The most bytes kept of one exec's output."""
+
+MOST_PIECES = 16384
+"""The most pieces kept: what a program writes byte by byte, to one stream and the other, costs more than its bytes."""
+
+_JOINED = 4096
+"""Up to so many bytes, what follows on the same stream joins the piece before it."""
+
+_OFFSET = attrgetter("offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +50,25 @@ class Output:
 
     def append(self, stderr: bool, data: bytes) -> None:
         """Takes the next bytes."""
-        self._pieces.append(Piece(self.end, stderr, data))
+        last = self._pieces[-1] if self._pieces else None
+        if last is not None and last.stderr == stderr and len(last.data) + len(data) <= _JOINED:
+            self._pieces[-1] = Piece(last.offset, stderr, last.data + data)
+        else:
+            self._pieces.append(Piece(self.end, stderr, data))
         self.end += len(data)
         if stderr:
             self.last_stderr = (self.last_stderr + data)[-4096:]
-        while self.end - self.first > CAPACITY:
+        while self.end - self.first > CAPACITY or len(self._pieces) > MOST_PIECES:
             self.first += len(self._pieces.popleft().data)
 
     def after(self, offset: int) -> Piece | Gap | None:
         """The next thing at `offset`: a gap, a piece cut to start there, or None when all has been read."""
         if offset < self.first:
             return Gap(offset, self.first)
-        for piece in self._pieces:
-            skip = offset - piece.offset
-            if skip < len(piece.data):
-                return piece if skip <= 0 else Piece(offset, piece.stderr, piece.data[skip:])
-        return None
+        if offset >= self.end:
+            return None
+        piece = self._pieces[bisect_right(self._pieces, offset, key=_OFFSET) - 1]
+        return piece if offset == piece.offset else Piece(offset, piece.stderr, piece.data[offset - piece.offset :])
 
     def drop(self) -> int:
         """Forgets what is kept; how many bytes that were."""

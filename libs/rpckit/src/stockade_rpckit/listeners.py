@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stockade_rpckit import identity
+from stockade_rpckit import identity, sockets
 from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind
 from stockade_rpckit.settings import refuse
 
@@ -39,7 +39,7 @@ class Listener:
 
     def open_to_directory(self) -> None:
         """Let whoever can enter the directory connect: its mode is the gate, not the socket's."""
-        self.path.chmod(0o666)
+        sockets.open_to_directory(self.path)
 
 
 def listeners(run_dir: Path, short_name: str) -> Iterator[Listener]:

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+
+from stockade_rpckit import sockets
 
 _CREDENTIALS = struct.Struct("3i")
 _WAITING = 4
@@ -41,7 +42,7 @@ class Listener:
             listener.setblocking(False)
             self._path.unlink(missing_ok=True)
             listener.bind(str(self._path))
-            os.chmod(self._path, 0o666)  # noqa: S103 - anyone may dial; the kernel says who did
+            sockets.open_to_directory(self._path)  # anyone may dial; the kernel says who did
             listener.listen(_WAITING)
         except OSError:
             listener.close()

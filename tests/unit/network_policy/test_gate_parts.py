@@ -4,6 +4,7 @@ import ipaddress
 from pathlib import Path
 
 import pytest
+from stockade_network_policy.domain.decision import Decision, Verdict
 from stockade_network_policy.gate import addresses, firewall, judge, target
 from stockade_network_policy.gate.door import Door, NetworkMode
 from stockade_network_policy.gate.ledger import Ledger
@@ -41,6 +42,19 @@ def test_a_target_with_two_readings_is_malformed(asked: tuple[str, str, str]) ->
 def test_a_heads_last_header_counts_and_names_are_lower_case() -> None:
     line, headers = judge.parse(b"POST /check HTTP/1.1\r\nX-Host: a\r\nx-host: b\r\nx-path: /:x")
     assert (line, headers) == ("POST /check HTTP/1.1", {"x-host": "b", "x-path": "/:x"})
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [("x.com", "x.com"), ("93.184.215.14", "93.184.215.14"), ("2606:4700::1:22", "[2606:4700::1:22]")],
+)
+def test_where_to_connect_has_one_reading(host: str, written: str) -> None:
+    decision = Decision(
+        decision_id="d", verdict=Verdict.ALLOW, rule="", reason="", policy="", policy_version=1,
+        canonical_host=host, port=80,
+    )  # fmt: skip
+    answer = judge._allowed(decision).decode()
+    assert f"x-stockade-host: {written}\r\n" in answer
 
 
 def test_the_hosts_own_public_addresses_are_refused(tmp_path: Path) -> None:

@@ -179,9 +179,11 @@ def _request(headers: Headers, door: Door) -> Request:
 
 
 def _allowed(decision: Decision) -> bytes:
+    host = decision.canonical_host
     headers = {
         "x-stockade-decision": decision.decision_id,
-        "x-stockade-host": decision.canonical_host,
+        # Envoy connects to what it reads here: the last group of a bare IPv6 address would be a port to it.
+        "x-stockade-host": f"[{host}]" if ":" in host else host,
         "x-stockade-port": str(decision.port),
     }
     return response(200, headers, b"")

@@ -101,6 +101,7 @@ FAMILIES = {
     "the kernel's crypto": "socket(38, 5, 0)",
     "netlink beside routes": "socket(16, 3, 9)",
     "no address randomisation": "personality(0x0040000)",
+    "the supervisor's limits": "prlimit64(1, 7, 0, 0)",
 }
 """System calls that must be refused, one or more for each family of the profile, as name(arguments)."""
 
@@ -113,7 +114,7 @@ def numbers() -> dict[str, int]:
         "pivot_root": 155, "adjtimex": 159, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167,
         "reboot": 169, "sethostname": 170, "iopl": 172, "init_module": 175, "quotactl": 179, "clock_settime": 227,
         "set_mempolicy": 238, "kexec_load": 246, "add_key": 248, "keyctl": 250, "unshare": 272,
-        "perf_event_open": 298, "fanotify_init": 300, "open_by_handle_at": 304, "setns": 308,
+        "perf_event_open": 298, "fanotify_init": 300, "prlimit64": 302, "open_by_handle_at": 304, "setns": 308,
         "process_vm_readv": 310, "kcmp": 312, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425, "fsopen": 430,
     }  # fmt: skip
 

@@ -36,3 +36,8 @@ def test_the_profile_lets_nothing_denied_pass() -> None:
     assert passed == {*names(seccomp.ALLOWED), *seccomp.BY_ARGUMENT} - {"clone3"}
     unconditional = {n for r in profile["syscalls"] if not r.get("args") for n in r["names"]}
     assert unconditional & seccomp.BY_ARGUMENT == {"clone3"}
+
+
+def test_a_process_changes_no_limits_but_its_own() -> None:
+    rules = [rule for rule in json.loads(seccomp.profile())["syscalls"] if "prlimit64" in rule["names"]]
+    assert [rule["args"] for rule in rules] == [[{"index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]]

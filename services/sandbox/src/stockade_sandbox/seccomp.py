@@ -48,13 +48,13 @@ ALLOWED: Mapping[str, str] = {
     "identity": """
         getuid geteuid getgid getegid getgroups getresuid getresgid setuid setgid setreuid setregid setresuid setresgid
         setfsuid setfsgid setgroups capget capset""",
-    "limits": "getrlimit setrlimit prlimit64 getrusage sysinfo uname",
+    "limits": "getrlimit setrlimit getrusage sysinfo uname",
     "messages": """
         shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl
         mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr""",
     "random": "getrandom",
 }
-"""What programs need, by purpose. `socket`, `clone`, `clone3` and `personality` pass by their arguments only."""
+"""What programs need, by purpose. What is in `BY_ARGUMENT` passes by its arguments only."""
 
 DENIED: Mapping[str, str] = {
     "other processes' memory": """
@@ -78,7 +78,7 @@ DENIED: Mapping[str, str] = {
 }
 """What nobody in a sandbox has a use for that is not an attack on the kernel or a neighbour, by what it reaches."""
 
-BY_ARGUMENT = frozenset({"socket", "clone", "clone3", "personality"})
+BY_ARGUMENT = frozenset({"socket", "clone", "clone3", "personality", "prlimit64"})
 
 FAMILIES = {"unix": 1, "inet": 2, "inet6": 10}
 """Socket families that may be made: what a loopback has a use for."""
@@ -110,6 +110,8 @@ def _rules() -> Iterator[dict[str, Any]]:
     yield _allow("socket", where=[_argument(0, "SCMP_CMP_EQ", NETLINK), _argument(2, "SCMP_CMP_EQ", ROUTE)])
     for personality in PERSONALITIES:
         yield _allow("personality", where=[_argument(0, "SCMP_CMP_EQ", personality)])
+    # Its own limits: the kernel asks for no more than the same uid, and so would let a program starve the supervisor.
+    yield _allow("prlimit64", where=[_argument(0, "SCMP_CMP_EQ", 0)])
     yield _allow("clone", where=[_argument(0, "SCMP_CMP_MASKED_EQ", NEW_NAMESPACES)])
     # Its flags lie in memory, where no filter can read them: C libraries then use clone, whose flags are seen.
     yield {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS}

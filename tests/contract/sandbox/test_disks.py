@@ -95,3 +95,22 @@ async def test_a_snapshot_holds_the_files_as_they_were(disks: LoopDisks) -> None
         for name in await disks.names():
             await disks.remove(name)
     assert await disks.snapshots() == set()
+
+
+async def test_files_however_deep_come_back_with_a_snapshot(disks: LoopDisks) -> None:
+    place = await disks.place("sb-a")
+    await disks.create("sb-a", 16 * MIB, uid=1001)
+    try:
+        directory = os.open(place, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=directory)
+            above, directory = directory, os.open("d", os.O_RDONLY, dir_fd=directory)
+            os.close(above)
+        os.close(directory)
+        await disks.keep("sb-a", "sn-a")
+        other = await disks.place("sb-b")
+        await disks.create("sb-b", 16 * MIB, uid=1002, snapshot="sn-a")
+        assert (other / "d/d").stat().st_uid == 1002
+    finally:
+        for name in await disks.names():
+            await disks.remove(name)

@@ -142,11 +142,8 @@ class LoopDisks:
 
 
 def _give(directory: Path, uid: int) -> None:
-    """Give all that is below `directory` to `uid`; no link is followed."""
-    os.chown(directory, uid, uid)
-    for _, directories, files, descriptor in os.fwalk(directory, follow_symlinks=False):
-        for name in (*directories, *files):
-            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+    """Give all that is below `directory` to `uid`; no link is followed, and no depth is too deep for chown(1)."""
+    _run("chown", "--recursive", "--no-dereference", f"{uid}:{uid}", str(directory))
 
 
 def _run(*command: str) -> None:

@@ -4,6 +4,7 @@ The order is that of Go's tlog (golang.org/x/mod/sumdb/tlog, StoredHashIndex): e
 of the complete nodes it finishes. The file is made from the journal and can be made again.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,14 @@ class HashFile:
                 bits >>= 1
             edge.append(current)
             size += 1
-        os.pwrite(self._fd, b"".join(stored), stored_count(self.size) * HASH_BYTES)
+        data = b"".join(stored)
+        if os.pwrite(self._fd, data, stored_count(self.size) * HASH_BYTES) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.size = size
+
+    def cut(self, size: int) -> None:
+        """Take back all leaves behind the first `size`."""
+        os.ftruncate(self._fd, stored_count(size) * HASH_BYTES)
         self.size = size
 
     def root(self, size: int) -> bytes:

@@ -16,11 +16,11 @@ from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Arrived, Indexer
 from stockade_audit.daemon.tailing import Tails
 from stockade_audit.entry import parse_time
-from stockade_audit.errors import AuditError
 
 log = get_logger(__name__)
 
 IDLE_S = 0.1
+RETRY_S = 1.0
 HEAD_S = 1.0
 PRUNE_S = 600.0
 FOLD_S = 1.0
@@ -31,12 +31,17 @@ async def index_journals(indexer: Indexer, tails: Tails, findings: Findings) -> 
     """Index what comes, hand it to those who follow, and raise what the rules find in it."""
     rules, caught_up, behind = Rules(), False, False
     while True:
-        arrived = await threads.run(indexer.poll)
+        try:
+            arrived = await threads.run(indexer.poll)
+        except Exception:
+            log.exception("the journals cannot be followed; tried again")
+            await asyncio.sleep(RETRY_S)
+            continue
         tails.publish(arrived)
         for raised in judge(rules, arrived, time.time_ns()):
             await alert(findings, raised)
-        for slot, problem in indexer.take_problems():
-            await alert(findings, Raised("VERIFICATION_FAILED", slot, problem))
+        for problem in indexer.take_problems():
+            await alert(findings, Raised(*problem))
         if caught_up and not behind and (lag := _lag_ns(arrived)) > LAG_NS:
             behind = True
             await alert(findings, Raised("SINK_LAG", "index", f"the index is {lag / 1e9:.0f} s behind"))
@@ -57,7 +62,7 @@ async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
             await threads.run(keeper.sign)
             await threads.run(keeper.hand_over)
             failing = ""
-        except (AuditError, OSError) as error:
+        except Exception as error:
             if str(error) != failing:
                 failing = str(error)
                 await alert(findings, Raised("WITNESS_UNREACHABLE", "witness", failing))
@@ -79,7 +84,10 @@ async def prune_spans(spans: Spans, days: float, limit: int) -> None:
     """Keep the span store within its bounds."""
     while True:
         before_ns = time.time_ns() - int(days * 86_400 * 1e9)
-        await threads.run(spans.prune, before_ns, limit)
+        try:
+            await threads.run(spans.prune, before_ns, limit)
+        except Exception:
+            log.exception("the span store could not be pruned; tried again")
         await asyncio.sleep(PRUNE_S)
 
 

@@ -1,5 +1,6 @@
 """Follows every journal into the index and the hash files."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +50,8 @@ class Indexer:
     directory: Path
     _followed: dict[str, _Followed] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
-    _problems: list[tuple[str, str]] = field(default_factory=list)
+    _problems: list[tuple[str, str, str]] = field(default_factory=list)
+    _failing: str = ""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -64,8 +66,8 @@ class Indexer:
                     self._followed[directory.name] = self._resume(Indexed(directory.name))
             return [arrived for slot in sorted(self._followed) if (arrived := self._poll_one(slot))]
 
-    def take_problems(self) -> list[tuple[str, str]]:
-        """What was found wrong since the last time: (slot, what)."""
+    def take_problems(self) -> list[tuple[str, str, str]]:
+        """What was found wrong since the last time: a finding's kind, subject and summary."""
         problems, self._problems = self._problems, []
         return problems
 
@@ -115,10 +117,22 @@ class Indexer:
             followed.hashes.close()
             self.index.forget(slot)
             self._followed[slot] = self._resume(Indexed(slot))
-        except (AuditError, OSError, ValueError, KeyError) as error:
-            followed.problem = str(error)
-            self._problems.append((slot, followed.problem))
+        except Exception as error:
+            if _is_of_journal(error):
+                followed.problem = str(error)
+                self._problems.append(("VERIFICATION_FAILED", slot, followed.problem))
+            else:
+                self._read_again(slot, followed, str(error))
         return None
+
+    def _read_again(self, slot: str, followed: _Followed, why: str) -> None:
+        """The index had no room for what was read, or is busy: go back to where it is, and say so once."""
+        if why != self._failing:
+            self._failing = why
+            self._problems.append(("SINK_LAG", "index", f"the index waits: {why}"))
+        followed.follower.close()
+        followed.hashes.cut(followed.state.place.position)
+        followed.follower = Follower(self.root / slot, followed.state.place)
 
     def _take(self, slot: str, followed: _Followed) -> Arrived | None:
         located = followed.follower.poll()
@@ -130,7 +144,7 @@ class Indexer:
         leaves = [orjson.loads(at.leaf) for at in located]
         state = replace(followed.state, place=followed.follower.place, time_ns=parse_time(leaves[-1]["time"]), key=key)
         self.index.add(state, located, leaves)
-        followed.state = state
+        followed.state, self._failing = state, ""
         return Arrived(slot, located, leaves)
 
     def _check(self, followed: _Followed, key: str) -> None:
@@ -139,3 +153,10 @@ class Indexer:
         size = followed.hashes.size
         if (checkpoint.size, checkpoint.root) != (size, followed.hashes.root(size)):
             raise JournalDamaged(f"{followed.follower.directory}: the entries have another root than was signed")
+
+
+def _is_of_journal(error: Exception) -> bool:
+    """Whether the journal itself is wrong or cannot be read, rather than the index full or busy."""
+    if isinstance(error, OSError):
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, AuditError | ValueError | KeyError)

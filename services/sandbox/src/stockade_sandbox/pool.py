@@ -81,7 +81,7 @@ class Pool:
             shape = self._missing()
             if shape is None or time.monotonic() - self._claimed_at < QUIET_SECONDS:
                 await self._wait(LOOK_SECONDS if shape is None else QUIET_SECONDS)
-            elif not await self._make(shape):
+            elif not await self._made(shape):
                 await asyncio.sleep(FAILED_SECONDS)
 
     async def discard(self, name: str) -> None:
@@ -102,22 +102,31 @@ class Pool:
         lacking = (shape for shape, count in self._wanted.items() if len(self._ready[shape]) < count)
         return next(lacking, None)
 
-    async def _make(self, shape: Shape) -> bool:
-        """One more member; False when that failed."""
+    async def _made(self, shape: Shape) -> bool:
+        """Whether there is one more. What is left of one that failed is nobody's, and removed by the next sweep."""
+        try:
+            await self._make(shape)
+        except SandboxError as error:
+            log.warning("a warm sandbox could not be made", extra={"image": shape.image, "error": str(error)})
+            return False
+        except Exception:
+            log.exception("a warm sandbox could not be made", extra={"image": shape.image})
+            return False
+        return True
+
+    async def _make(self, shape: Shape) -> None:
         member = self._draft(shape)
         self._making.add(member.name)
         try:
             await self._sandboxes.put(member)
             await self._sandboxes.put(await self._assembly.build(member))
             self._ready[shape].append(member.name)
-        except SandboxError as error:
-            log.warning("a warm sandbox could not be made", extra={"image": shape.image, "error": str(error)})
+        except SandboxError:
             self._uids.give_back(member.uid)
             await self._sandboxes.forget(member.name)
-            return False
+            raise
         finally:
             self._making.discard(member.name)
-        return True
 
     async def _wait(self, seconds: float) -> None:
         self._woken.clear()

@@ -53,6 +53,11 @@ class Upkeep:
 
     async def run_events(self) -> None:
         """Notice what the engine tells, for ever. After a gap in its telling, compare everything."""
+        while True:
+            await _tried(self._follow_events())
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _follow_events(self) -> None:
         async with aclosing(self._engine.events()) as events:
             async for event in events:
                 if event.change is Change.CONNECTED:

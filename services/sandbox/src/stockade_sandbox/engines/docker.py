@@ -159,11 +159,13 @@ async def _read(stream: "CancellableStream[Any]") -> AsyncGenerator[Any, None]:
     loop, queue, end = asyncio.get_running_loop(), asyncio.Queue[Any](), object()
 
     def read() -> None:
-        with suppress(*_UNREACHABLE, OSError, ValueError):  # what a stream that is closed under its reader may raise
-            for item in stream:
-                loop.call_soon_threadsafe(queue.put_nowait, item)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(queue.put_nowait, end)
+        try:
+            with suppress(*_UNREACHABLE, OSError, ValueError):  # what a stream closed under its reader may raise
+                for item in stream:
+                    loop.call_soon_threadsafe(queue.put_nowait, item)
+        finally:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(queue.put_nowait, end)
 
     threading.Thread(target=read, name="docker-stream", daemon=True).start()
     try:

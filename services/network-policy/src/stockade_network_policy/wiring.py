@@ -17,6 +17,7 @@ from stockade.networkpolicy.v1 import (
 )
 from stockade_audit import Journal
 from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
 from stockade_rpckit.recording import Describe
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import load, refuse
@@ -45,6 +46,8 @@ from stockade_network_policy.permits import Messages
 from stockade_network_policy.policy_file import PolicyFile, PolicyFileCorrupt
 from stockade_network_policy.settings import PolicySettings
 from stockade_network_policy.snapshots import Signer, Snapshots
+
+log = get_logger(__name__)
 
 PACKAGE = "stockade.networkpolicy.v1"
 _ADD: dict[str, Callable[..., None]] = {
@@ -113,7 +116,10 @@ async def end_overdue(judgement: Judgement, gate: Gate) -> None:
     """Cuts tunnels that outlived their policy, for ever."""
     while True:
         await asyncio.sleep(1.0)
-        await gate.cut(judgement.overdue())
+        try:
+            await gate.cut(judgement.overdue())
+        except Exception:
+            log.exception("tunnels that are overdue could not be cut")
 
 
 def _narrowing(gate: Gate, sandbox: str) -> tuple[str, ...] | None:

@@ -38,7 +38,7 @@ class Caps:
         try:
             async with asyncio.timeout(1):
                 stats = await _stats(self._admin)
-        except (OSError, TimeoutError, ValueError):
+        except (OSError, TimeoutError, ValueError, KeyError):
             return
         for stat in stats:
             name, value = stat["name"], stat["value"]

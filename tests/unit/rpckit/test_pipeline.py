@@ -8,6 +8,7 @@ import grpc
 import pytest
 from opentelemetry.trace import StatusCode
 from stockade_rpckit.errors import details_of
+from stockade_rpckit.pipeline import MOST_CALLS
 
 from support.probe import messages
 from support.served import Served
@@ -165,3 +166,30 @@ def test_a_request_that_breaks_a_rule_names_the_field(served: Served, kind: str)
     found = details_of(failed.value)
     assert (found["code"], found["reason"]) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
     assert found["violations"][0][0] == "name"  # type: ignore[index]
+
+
+def test_a_sandbox_has_so_many_calls_open_and_no_more(served: Served) -> None:
+    stub, other = served.stub("gate"), (*AGENT[:2], ("x-stockade-sandbox", "sb-bcdefghi2345"))
+    waiting = [
+        stub.One.future(messages.Ask(name="ada", mood="wait"), metadata=AGENT, timeout=30)
+        for _ in range(MOST_CALLS + 8)
+    ]
+    assert "TOO_MANY_CALLS" in _reasons_until(stub, "TOO_MANY_CALLS")
+    assert call(stub, "One", metadata=other) == ["hello ada"]
+    assert call(served.stub("operators/ada"), "One") == ["hello ada"]
+    for future in waiting:
+        future.cancel()
+    assert "" in _reasons_until(stub, "")
+
+
+def _reasons_until(stub: Any, wanted: str) -> set[str]:
+    """How an agent's calls end, one after the other, until one ends as `wanted`; an answer is "". At most 10 s."""
+    found: set[str] = set()
+    deadline = time.monotonic() + 10
+    while wanted not in found and time.monotonic() < deadline:
+        try:
+            call(stub, "One", metadata=AGENT)
+            found.add("")
+        except grpc.RpcError as error:
+            found.add(str(details_of(error)["reason"]))
+    return found

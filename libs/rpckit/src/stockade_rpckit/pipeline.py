@@ -7,8 +7,9 @@ errors end in `context.abort`, which alone carries details as trailing metadata.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +23,15 @@ from stockade_audit import RecordUnavailable
 from stockade_rpckit import contract, identity, tracing
 from stockade_rpckit.contract import Method
 from stockade_rpckit.errors import DETAILS_KEY, Failure, FailureTable, failure_of, internal
-from stockade_rpckit.identity import Authenticate, Principal
+from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.recording import NOBODY, Record, Recorder
 from stockade_rpckit.validation import validate
 
 log = get_logger(__name__)
+
+MOST_CALLS = 256
+"""Calls that one sandbox may have open at once; each holds memory here, and some a thread."""
 
 _CLIENT_FAULTS = {  # https://opentelemetry.io/docs/specs/semconv/rpc/grpc/: these leave a server's span unset
     "CANCELLED", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
@@ -54,6 +58,7 @@ class Pipeline:
         self._authenticate = authenticate
         self._recorder = recorder
         self._failures = failures
+        self._open: Counter[str] = Counter()  # calls by the sandbox that they come from
 
     @asynccontextmanager
     async def call(self, method: Method, context: grpc.aio.ServicerContext) -> AsyncIterator[Call]:
@@ -70,7 +75,8 @@ class Pipeline:
             call = Call(method, span)
             try:
                 self._identify(call, metadata)
-                yield call
+                with self._room_for(call.principal):
+                    yield call
                 await self._close(call, "OK")
             except asyncio.CancelledError:
                 await asyncio.shield(self._close_quietly(call, "CANCELLED"))
@@ -101,6 +107,22 @@ class Pipeline:
             call.record = self._recorder.open(
                 call.method, call.principal, f"{ids.trace_id:032x}", f"{ids.span_id:016x}"
             )
+
+    @contextmanager
+    def _room_for(self, principal: Principal) -> Iterator[None]:
+        """Counts an agent's call as long as it is open. Raises Failure where its sandbox has too many."""
+        if principal.kind is not PrincipalKind.AGENT:
+            yield
+            return
+        if self._open[principal.sandbox] >= MOST_CALLS:
+            raise _too_many_calls()
+        self._open[principal.sandbox] += 1
+        try:
+            yield
+        finally:
+            self._open[principal.sandbox] -= 1
+            if not self._open[principal.sandbox]:
+                del self._open[principal.sandbox]
 
     async def _close(self, call: Call, code: str, reason: str = "") -> None:
         call.span.set_attribute("rpc.response.status_code", code)
@@ -139,6 +161,15 @@ def _authorize(call: Call) -> None:
         "CALLER_NOT_ALLOWED",
         f"{call.method.name} may be called by {names}; this call came from {call.principal.kind.name}",
         metadata={"caller": call.principal.kind.name, "allowed": names},
+    )
+
+
+def _too_many_calls() -> Failure:
+    return Failure(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_CALLS",
+        f"this sandbox has {MOST_CALLS} calls open here already; end some, or wait for one to end",
+        metadata={"limit": str(MOST_CALLS)},
     )
 
 

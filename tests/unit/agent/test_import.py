@@ -16,6 +16,7 @@ def test_what_is_exported() -> None:
     assert dir(stockade_agent) == [
         "AsyncSandbox",
         "AsyncStockade",
+        "BaseAgent",
         "DeadlineExceeded",
         "Ending",
         "Exhausted",
@@ -23,6 +24,7 @@ def test_what_is_exported() -> None:
         "LocalDecider",
         "LocalDecision",
         "MessageLimiter",
+        "NetworkPolicyError",
         "NotFound",
         "Permit",
         "Refused",
@@ -30,6 +32,7 @@ def test_what_is_exported() -> None:
         "Sandbox",
         "Stockade",
         "StockadeError",
+        "TaskResult",
         "Unreachable",
     ]
     for name in dir(stockade_agent):

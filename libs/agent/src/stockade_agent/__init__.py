@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockade_agent.base_agent import BaseAgent as BaseAgent
+    from stockade_agent.base_agent import TaskResult as TaskResult
     from stockade_agent.client import AsyncStockade as AsyncStockade
     from stockade_agent.client import Stockade as Stockade
     from stockade_agent.decider import LocalDecider as LocalDecider
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from stockade_agent.errors import DeadlineExceeded as DeadlineExceeded
     from stockade_agent.errors import Exhausted as Exhausted
     from stockade_agent.errors import InvalidRequest as InvalidRequest
+    from stockade_agent.errors import NetworkPolicyError as NetworkPolicyError
     from stockade_agent.errors import NotFound as NotFound
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
@@ -33,12 +36,14 @@ if TYPE_CHECKING:
     from stockade_agent.sandbox import Sandbox as Sandbox
 
 _MODULES = {
+    "base_agent": ("BaseAgent", "TaskResult"),
     "client": ("AsyncStockade", "Stockade"),
     "decider": ("LocalDecider", "LocalDecision"),
     "errors": (
         "DeadlineExceeded",
         "Exhausted",
         "InvalidRequest",
+        "NetworkPolicyError",
         "NotFound",
         "Refused",
         "StockadeError",

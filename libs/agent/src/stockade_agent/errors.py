@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import grpc
 
+    from stockade_agent.decider import LocalDecision
+
 DOMAIN = "stockade.dev"
 
 
@@ -75,6 +77,39 @@ class Exhausted(StockadeError):
 
 class DeadlineExceeded(StockadeError):
     """The call took longer than it was given (DEADLINE_EXCEEDED)."""
+
+
+class NetworkPolicyError(StockadeError):
+    """A request that does not go out, for code that wants an exception.
+
+    Attributes:
+        verdict: BLOCKED (asking again changes nothing) or RATE_LIMITED (`retry_after_s` says when it may).
+        rule: what decided, for programs, e.g. "block_unknown_domains".
+        reason: the same for people.
+        decision_id: the decision in the audit record; empty for one made in this process, which is reported later.
+    """
+
+    def __init__(
+        self, verdict: str, *, rule: str, reason: str, decision_id: str = "", retry_after_s: float | None = None
+    ) -> None:
+        code = "RESOURCE_EXHAUSTED" if verdict == "RATE_LIMITED" else "PERMISSION_DENIED"
+        super().__init__(f"{verdict} by {rule}: {reason}", code=code, reason=reason, retry_after_s=retry_after_s)
+        self.verdict = verdict
+        self.rule = rule
+        self.decision_id = decision_id
+
+    @classmethod
+    def of_decision(cls, decision: LocalDecision) -> NetworkPolicyError:
+        """From a decision that is not `allowed`."""
+        retry = decision.retry_after_s or None
+        verdict = "RATE_LIMITED" if retry else "BLOCKED"
+        return cls(
+            verdict,
+            rule=decision.rule,
+            reason=decision.reason,
+            decision_id=decision.decision_id,
+            retry_after_s=retry,
+        )
 
 
 _BY_CODE: dict[str, type[StockadeError]] = {

@@ -57,7 +57,7 @@ class Places:
         for directory in (self.registry.parent, self.images, self.snapshots, self.run_dir / "sandbox", self.disks):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.identity("").mkdir(exist_ok=True, mode=0o700)
-        self.sockets("").mkdir(exist_ok=True, mode=0o711)
+        self._make_gateway()
 
     def furnish(self, name: str, files: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
         """Make a sandbox's directories and its identity files; yields (host's file, path inside)."""
@@ -78,6 +78,13 @@ class Places:
     def names(self) -> set[str]:
         """Sandboxes that have a directory here."""
         return {path.name for parent in (self.sockets(""), self.identity("")) for path in parent.iterdir()}
+
+    def _make_gateway(self) -> None:
+        """Whoever reaches a sandbox's sockets speaks as its agent: of the host's users only the gate passes here."""
+        directory = self.sockets("")
+        directory.mkdir(exist_ok=True, mode=0o700)
+        os.chown(directory, 0, _group_id(self.gate_group))
+        directory.chmod(0o710)
 
     def _make_sockets(self, name: str) -> None:
         """The agent may look in and not write; the gate, by its group, may put its sockets there."""

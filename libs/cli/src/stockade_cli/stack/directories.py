@@ -13,7 +13,7 @@ from stockade_cli.stack.launch import closed_ancestor
 
 # Sticky where several uids make sockets or journals: each can remove only its own. The set-group bit hands the
 # directory's group on to what is made in it.
-OPEN, SHARED, PRIVATE = 0o755, 0o3770, 0o700
+OPEN, SHARED, PASSED, PRIVATE = 0o755, 0o3770, 0o710, 0o700
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def directories(settings: StackSettings) -> list[Directory]:
         *people,
         Directory(run / "services", SHARED, gid=services),
         Directory(run / "gate", SHARED, gid=gate),
-        Directory(run / "sb", OPEN),
+        # Whoever reaches a sandbox's sockets is its agent: they are for the sandbox, which has its own mounted, alone.
+        Directory(run / "sb", PASSED, gid=gate),
         Directory(state, OPEN),
         Directory(settings.logs, 0o750),
         Directory(state / "audit", 0o750, accounts.base + 1, services),

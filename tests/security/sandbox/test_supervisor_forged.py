@@ -129,6 +129,7 @@ OF_AN_EXEC: dict[str, Callable[[Forger, int], None]] = {
     "EXITED without a status": lambda f, n: f.say(frames.EXITED, n, {"exit_ns": 1}),
     "a status that is none": lambda f, n: f.say(frames.EXITED, n, {"status": 1 << 40, "exit_ns": 1}),
     "a status that is a word": lambda f, n: f.say(frames.EXITED, n, {"status": "0", "exit_ns": 1}),
+    "an end after all time": lambda f, n: f.say(frames.EXITED, n, {"status": 0, "exit_ns": 1 << 80}),
     "TAKEN below zero": lambda f, n: f.say(frames.TAKEN, n, {"bytes": -1}),
     "an unknown kind": lambda f, n: f.say(99, n, {}),
 }

@@ -187,8 +187,8 @@ class Execution:
 
     def exited(self, report: dict[str, object]) -> None:
         """Its main process ended; a kill under way is waited for, so that what the cgroup says is whole."""
-        status, exit_ns = report.get("status"), report.get("exit_ns")
-        if not isinstance(status, int) or not 0 <= status <= 0xFFFF or not isinstance(exit_ns, int):
+        status, exit_ns = report.get("status"), _count(report, "exit_ns")
+        if not isinstance(status, int) or not 0 <= status <= 0xFFFF:
             raise frames.FrameError("EXITED without a wait status")
         if self._exiting is not None or not self.pid:
             raise frames.FrameError("EXITED out of turn")

@@ -1,4 +1,10 @@
 """Fixtures for all tests. Imported here and nowhere else, so that there is one of each in a session."""
 
+from support import memory
 from support.engine import engine as engine
 from support.stack import stack as stack
+
+
+def pytest_configure() -> None:
+    """Before any fixture makes a directory."""
+    memory.use_for_tests()

@@ -28,6 +28,7 @@ from stockade_network_policy.gate.door import Door, NetworkMode
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.judgement import Judgement
 
+from support import memory
 from support.proxy import Proxy
 
 ENVOY = Path(__file__).parents[2] / ".tools/envoy/envoy/_bin/envoy"
@@ -134,7 +135,7 @@ async def running_gate(
     **settings: Any,
 ) -> AsyncIterator[RunningGate]:
     """A gate with these policies, in a directory with a short name; nothing of it stays."""
-    run_dir = Path(tempfile.mkdtemp(prefix="sg-", dir="/tmp"))
+    run_dir = Path(tempfile.mkdtemp(prefix="sg-", dir=memory.place()))
     for name in ("gate", "services", "sb", "journals"):
         (run_dir / name).mkdir()
     catalogue = Catalogue(MemoryPolicies(), {})

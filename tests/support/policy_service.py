@@ -24,6 +24,8 @@ from stockade.networkpolicy.v1 import (
 )
 from stockade_audit.reader import Follower
 
+from support import memory
+
 
 class Caller:
     """The service's stubs as one principal sees them."""
@@ -143,7 +145,7 @@ class _Headers(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercept
 @contextmanager
 def policy_service(**settings: str) -> Iterator[PolicyService]:
     """A served process in a directory with a short name; nothing of it stays."""
-    with tempfile.TemporaryDirectory(prefix="sp-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="sp-", dir=memory.place()) as directory:
         service = PolicyService(Path(directory), **settings)
         service.start()
         try:
@@ -155,7 +157,7 @@ def policy_service(**settings: str) -> Iterator[PolicyService]:
 @contextmanager
 def replicas(count: int, **settings: str) -> Iterator[list[PolicyService]]:
     """Several processes that share their store of policies."""
-    with tempfile.TemporaryDirectory(prefix="sp-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="sp-", dir=memory.place()) as directory:
         services = [PolicyService(Path(directory), slot=str(slot), **settings) for slot in range(count)]
         started: list[PolicyService] = []
         try:

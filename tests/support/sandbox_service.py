@@ -31,6 +31,7 @@ from stockade_sandbox.engines.docker import SERVICE_LABEL
 from stockade_sandbox.settings import Settings
 from stockade_sandbox.wiring import service_id
 
+from support import memory
 from support.engine import SUPERVISOR_DIR, EngineInUse
 
 START_SECONDS = 20.0
@@ -198,11 +199,12 @@ def served_sandboxes(engine: EngineInUse, **settings: object) -> Iterator[Served
     # of the host only, says by STOCKADE_TEST_DIR which.
     root = Path(tempfile.mkdtemp(prefix="stk-", dir=os.environ.get("STOCKADE_TEST_DIR")))
     served = ServedSandboxes(root, engine, settings)
-    try:
-        served.start()
-        yield served
-    finally:
-        served.clear()
+    with memory.record_of(served.state_dir):
+        try:
+            served.start()
+            yield served
+        finally:
+            served.clear()
 
 
 def refused(call: Callable[[], Any]) -> dict[str, Any]:

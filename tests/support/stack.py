@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from support import dns, origins
+from support import dns, memory, origins
 
 ROOT = Path(__file__).parents[2]
 STOCKADE = ROOT / ".venv/bin/stockade"
@@ -75,7 +75,12 @@ def running_stack(**settings: str) -> Iterator[Stack]:
 @contextmanager
 def placed_stack(**settings: str) -> Iterator[Stack]:
     """A stack that is not up yet, and certainly down afterwards."""
-    with _short_directory() as run_dir, _short_directory() as state_dir, _world() as (origin, zone):
+    with (
+        _short_directory() as run_dir,
+        _short_directory() as state_dir,
+        memory.record_of(state_dir),
+        _world() as (origin, zone),
+    ):
         environment = {
             "STOCKADE_STACK_RUN_DIR": str(run_dir),
             "STOCKADE_STACK_STATE_DIR": str(state_dir),

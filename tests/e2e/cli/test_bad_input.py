@@ -188,7 +188,7 @@ def test_a_place_that_the_services_cannot_enter_is_named(tmp_path: Path) -> None
 @needs_root
 def test_a_state_directory_of_other_uids_is_named() -> None:
     with placed_stack() as placed:
-        (placed.state_dir / "audit").mkdir()
+        (placed.state_dir / "audit").mkdir(exist_ok=True)
         os.chown(placed.state_dir / "audit", 1_700_000_001, 0)
         done = placed.stockade("up")
         assert done.returncode == 1

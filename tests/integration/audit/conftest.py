@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from support import memory
 from support.auditd import Auditd
 
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="aud-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="aud-", dir=memory.place()))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
 

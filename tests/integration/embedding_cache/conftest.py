@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from support import memory
 from support.cache import ServedCache, served_cache
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedCache]:
     # Not tmp_path: its names are too long for a socket's path.
-    with tempfile.TemporaryDirectory(prefix="sc-") as root, served_cache(Path(root)) as running:
+    with tempfile.TemporaryDirectory(prefix="sc-", dir=memory.place()) as root, served_cache(Path(root)) as running:
         yield running
 
 

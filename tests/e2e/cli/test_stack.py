@@ -90,6 +90,13 @@ def test_a_killed_process_comes_back(own: Stack) -> None:
     assert process(own, "cache")["pid"] != before["pid"]
 
 
+def test_a_path_without_the_programs_of_root_is_no_hindrance() -> None:
+    with running_stack(PATH="/usr/bin:/bin") as own:
+        done = own.run("true")
+        assert done.returncode == 0, done.stderr
+        assert json.loads((own.run_dir / "stack.json").read_text())["firewall"]
+
+
 def test_a_second_stack_in_the_same_place_is_refused(own: Stack) -> None:
     done = own.stockade("up")
     assert done.returncode == 1

@@ -29,14 +29,16 @@ def up(foreground: bool) -> None:
     start(settings, foreground=foreground)
 
 
-def _require_root(verb: str) -> None:
+def _become_able(verb: str) -> None:
+    """Hold the caller to being root, and look where root's programs are: `su` without a dash leaves them out of PATH."""
     if os.geteuid() != 0:
         raise CommandFailed(f"a stack needs mounts, cgroups and uids of its own: run as root, or: sudo stockade {verb}")
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def start(settings: StackSettings, *, foreground: bool = False) -> None:
     """Start a stack and wait until it serves. Raises CommandFailed with the reason it does not."""
-    _require_root("up")
+    _become_able("up")
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "stockade_cli.stack.supervisor"],
         env=os.environ | _as_environment(settings),
@@ -91,7 +93,7 @@ def down() -> None:
     """
     from stockade_cli.stack.teardown import take_down
 
-    _require_root("down")
+    _become_able("down")
     for line in take_down(current_settings()):
         say(f"stockade: {line}")
 

@@ -30,7 +30,7 @@ def up(foreground: bool) -> None:
 
 
 def _become_able(verb: str) -> None:
-    """Hold the caller to being root, and look where root's programs are: `su` without a dash leaves them out of PATH."""
+    """Hold the caller to being root, and look where root's programs are: plain `su` leaves them out of PATH."""
     if os.geteuid() != 0:
         raise CommandFailed(f"a stack needs mounts, cgroups and uids of its own: run as root, or: sudo stockade {verb}")
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

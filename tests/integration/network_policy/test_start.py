@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from support import memory
 from support.policy_service import PolicyService
 
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="sp-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="sp-", dir=memory.place()) as name:
         yield Path(name)
 
 
@@ -52,6 +53,23 @@ def test_a_store_that_is_no_database(directory: Path) -> None:
     store.write_bytes(b"not a database" * 100)
     assert "restore it from a backup" in refusal(directory)
     assert store.read_bytes() == b"not a database" * 100
+
+
+def test_a_journal_that_is_damaged(directory: Path) -> None:
+    running = PolicyService(directory)
+    running.start()
+    running.stop()
+    segment = next((directory / "s/audit/journals/policy-0").glob("*.seg"))
+    damaged = b"damaged" + segment.read_bytes()[7:]
+    segment.write_bytes(damaged)
+    assert str(segment) in refusal(directory)
+    assert segment.read_bytes() == damaged
+
+
+def test_a_journal_that_cannot_be_made(directory: Path) -> None:
+    (directory / "s").mkdir()
+    (directory / "s/audit").write_text("no directory")
+    assert "cannot use the journal" in refusal(directory)
 
 
 def test_a_file_without_default_is_refused(directory: Path) -> None:

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from stockade_audit import Journal
+from stockade_audit.errors import AuditError
 
 from stockade_rpckit import logs, tracing
 from stockade_rpckit.channel import MAX_MESSAGE_BYTES
@@ -82,7 +83,10 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     for listener in found:
         listener.claim()
     stopping = _stop_signal()
-    wiring = await wire(settings)
+    try:
+        wiring = await wire(settings)
+    except AuditError as error:  # a journal that is damaged, held by another process, or has no room
+        refuse(str(error))
     recorder = Recorder(name, wiring.journal, _describe(wiring))
     health = HealthServicer()
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]

@@ -14,12 +14,14 @@ def test_the_package_imports_no_grpc() -> None:
 
 def test_what_is_exported() -> None:
     assert dir(stockade_agent) == [
+        "AgentFlags",
         "AsyncSandbox",
         "AsyncStockade",
         "BaseAgent",
         "DeadlineExceeded",
         "Ending",
         "Exhausted",
+        "FileProvider",
         "InvalidRequest",
         "LocalDecider",
         "LocalDecision",
@@ -34,6 +36,7 @@ def test_what_is_exported() -> None:
         "StockadeError",
         "TaskResult",
         "Unreachable",
+        "Walls",
     ]
     for name in dir(stockade_agent):
         assert getattr(stockade_agent, name).__name__ == name

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockade_agent.agent_flags import AgentFlags as AgentFlags
     from stockade_agent.base_agent import BaseAgent as BaseAgent
     from stockade_agent.base_agent import TaskResult as TaskResult
     from stockade_agent.client import AsyncStockade as AsyncStockade
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
     from stockade_agent.errors import Unreachable as Unreachable
+    from stockade_agent.flag_provider import FileProvider as FileProvider
+    from stockade_agent.flags import Walls as Walls
     from stockade_agent.messages import MessageLimiter as MessageLimiter
     from stockade_agent.messages import Permit as Permit
     from stockade_agent.sandbox import AsyncSandbox as AsyncSandbox
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from stockade_agent.sandbox import Sandbox as Sandbox
 
 _MODULES = {
+    "agent_flags": ("AgentFlags",),
     "base_agent": ("BaseAgent", "TaskResult"),
     "client": ("AsyncStockade", "Stockade"),
     "decider": ("LocalDecider", "LocalDecision"),
@@ -49,6 +53,8 @@ _MODULES = {
         "StockadeError",
         "Unreachable",
     ),
+    "flag_provider": ("FileProvider",),
+    "flags": ("Walls",),
     "messages": ("MessageLimiter", "Permit"),
     "sandbox": ("AsyncSandbox", "Ending", "Result", "Sandbox"),
 }

@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from stockade_agent.client import DEFAULT_RUN_DIR, trace_metadata, typed_errors
 from stockade_agent.errors import NetworkPolicyError, StockadeError, Unreachable
+from stockade_agent.flags import Walls
 from stockade_agent.sandbox import Ending
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from stockade_agent.agent_flags import AgentFlags
     from stockade_agent.client import AsyncStockade
     from stockade_agent.decider import LocalDecider, LocalDecision
     from stockade_agent.embeddings import CachedEmbedder
@@ -63,14 +66,22 @@ class BaseAgent:
         *,
         agent_type: str = "default",
         embedder: CachedEmbedder | None = None,
+        walls: Walls | None = None,
+        flags: AgentFlags | None = None,
     ) -> None:
-        """`name` is the agent's id; `embedder` is what `embed` goes through."""
+        """`name` is the agent's id; `embedder` is what `embed` goes through; `flags` may add to its `walls`."""
         self.name, self.agent_type = name, agent_type
         self._stockade, self._embedder = stockade, embedder
+        self._walls, self._flags = walls or Walls(), flags
         self._open = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._local: LocalDecider | None = None
         self._client: httpx.AsyncClient | None = None
+
+    @property
+    def walls(self) -> Walls:
+        """The walls that stand now: the agent's own and those that flags have raised."""
+        return self._walls | self._flags.walls if self._flags else self._walls
 
     async def execute_in_sandbox(
         self,
@@ -90,11 +101,12 @@ class BaseAgent:
 
         Raises StockadeError when the program could not be run; one that fails is no error: see `TaskResult.ending`.
         """
+        await self._claim_where_required("task", args[0])
         sandbox = self._stockade.sandbox(self.name, agent_type=self.agent_type, **request)
         try:
             info = await sandbox.create()
         except Unreachable as error:
-            if fallback is None:
+            if fallback is None or self.walls.sandbox_required:
                 raise
             return await self._execute_unsandboxed(args, error, stdin=stdin, env=env, cwd=cwd, timeout=timeout)
         try:
@@ -119,6 +131,7 @@ class BaseAgent:
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError(f"{url!r} is no http or https URL with a host")
         port = parts.port or _PORTS[parts.scheme]
+        await self._claim_where_required("request", f"{parts.hostname}:{port}")
         decision = await self._decide(parts.scheme, parts.hostname, port, method)
         headers = dict(options.pop("headers", None) or {})
         if decision and decision.lease and inside_sandbox():
@@ -138,7 +151,8 @@ class BaseAgent:
         """
         if self._embedder is None:
             raise ValueError("this agent has no embedder: give BaseAgent(…, embedder=CachedEmbedder(…))")
-        return await asyncio.to_thread(self._embedder, texts)
+        embed = self._embedder.alone if self.walls.cache_off else self._embedder
+        return await asyncio.to_thread(embed, texts)
 
     async def audit(
         self, resource: str, *, reason: str = "", status: str = "", metadata: Mapping[str, str] | None = None
@@ -206,6 +220,9 @@ class BaseAgent:
                 decision = await decider.check(host, port, method)
         if decision is not None and not decision.allowed:
             raise NetworkPolicyError.of_decision(decision)
+        if decision is not None and decision.reported and self.walls.policy_enforced:
+            await self._record(decision, None)
+            raise NetworkPolicyError.of_decision(decision)
         return decision
 
     async def _decider(self) -> LocalDecider:
@@ -242,18 +259,40 @@ class BaseAgent:
                 bytes_received=response.num_bytes_downloaded,
             )
 
+    async def _claim_where_required(self, kind: str, what: str) -> None:
+        if self.walls.audit_required:
+            await self.audit(what[:1024], reason=f"begins a {kind}")
+
+    def _record_flags(self, walls: Walls) -> None:
+        """Claims a change of flags; called on the provider's thread. Where no claim is taken, the log has it."""
+        future = asyncio.run_coroutine_threadsafe(
+            self.audit("flags", reason="flags changed", metadata={k: str(v) for k, v in asdict(walls).items()}),
+            self._loop,
+        )
+        future.add_done_callback(_log_failure)
+
     async def __aenter__(self) -> Self:
+        if self._flags is not None:
+            self._loop = asyncio.get_running_loop()
+            self._flags.on_change = self._record_flags
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._flags is not None:
+            self._flags.on_change = None
         await self._open.aclose()
 
 
 def inside_sandbox() -> bool:
     """Whether this process is in a sandbox, where every way out leads through the gate."""
     return (DEFAULT_RUN_DIR / "api.sock").exists()
+
+
+def _log_failure(future: Future[str]) -> None:
+    if not future.cancelled() and (error := future.exception()):
+        log.warning("a change of flags is not on the record: %s", error)
 
 
 def _tier(tier: int) -> str:

@@ -53,6 +53,7 @@ class LocalDecision(NamedTuple):
     lease: str = ""  # `<lease>.<ticket>` of a request allowed here
     decision_id: str = ""  # of a decision that the service made
     retry_after_s: float = 0.0  # where a limit refused
+    reported: bool = False  # allowed only because the policy's mode is REPORT
 
 
 @dataclass(slots=True)
@@ -152,6 +153,7 @@ class LocalDecider:
             reason=decision.reason,
             decision_id=decision.decision_id,
             retry_after_s=decision.retry_after.ToNanoseconds() / 1e9,
+            reported=decision.reported,
         )
 
     async def _follow(self) -> None:

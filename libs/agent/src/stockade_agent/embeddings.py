@@ -90,6 +90,14 @@ class CachedEmbedder:
             self._report(len(rows), len(set(keys)))
         return unpack(b"".join(rows[key] for key in keys), self.model.dimensions, self.model.dtype)
 
+    def alone(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """The same vectors, all computed here: nothing is read from the cache or put into it."""
+        keys = [self.model.key(text) for text in texts]
+        rows: dict[bytes, bytes] = {}
+        for chunk in _chunks(dict(zip(keys, texts, strict=True)), self._batch_size):
+            rows |= self._compute(chunk)
+        return unpack(b"".join(rows[key] for key in keys), self.model.dimensions, self.model.dtype)
+
     def _keys_in_message(self) -> int:
         return max(1, min(MOST_KEYS, MESSAGE_BYTES // row_bytes(self.model.dimensions, self.model.dtype)))
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "limits": ("stockade_cli.limits:limits", "Show what the limits have counted."),
     "gate": ("stockade_cli.gate:gate", "Look at the gate and its exceptions."),
     "cache": ("stockade_cli.cache:cache", "Look at and clear the embedding cache."),
+    "flags": ("stockade_cli.flags:flags", "Show which feature flags hold for an agent, and why."),
     "audit": ("stockade_cli.audit:audit", "Read, verify and export the audit record."),
     "trace": ("stockade_cli.trace:trace", "Show the spans of a trace as a tree."),
     "completion": ("stockade_cli.completion:completion", "Print what makes a shell complete this command."),

@@ -135,6 +135,21 @@ def test_a_stream_is_answered_in_order(service: PolicyService) -> None:
     assert verdicts == ["ALLOW", "DENY", "ALLOW", "ALLOW", "LIMIT"]
 
 
+def test_an_agent_that_asks_for_refusals_alone_waits_and_no_other_does(service: PolicyService) -> None:
+    """Refusals cost no token and are recorded each: at full speed one agent would fill the record."""
+    put(service, "flooding", burst_size=2, requests_per_minute=1)
+    requests = (pb.StreamCheckRequestsRequest(request=pb.RequestToCheck(host="b.com")) for _ in range(1200))
+    began = time.monotonic()
+    flood = service.agent("flooding-1", "flooding", "sb-flooding").decisions.StreamCheckRequests(requests)
+    other = service.agent("flooding-2", "flooding", "sb-beside")
+    for number, _answer in enumerate(flood):
+        if number == 1100:
+            asked = time.monotonic()
+            assert check(other).verdict == pb.VERDICT_ALLOW
+            assert time.monotonic() - asked < 0.5
+    assert time.monotonic() - began > 1.8
+
+
 def test_an_outcome_closes_its_decision_once(service: PolicyService) -> None:
     put(service, "closing")
     agent = service.agent("closing-1", "closing")
@@ -235,11 +250,11 @@ def test_a_decision_whose_outcome_never_came_is_closed_as_unknown(hasty: PolicyS
 def test_ten_thousand_mixed_requests_each_have_a_decision_and_one_end(hasty: PolicyService) -> None:
     """Half of the outcomes are told while the others are being given up: each decision ends once."""
     put(hasty, "mixed", requests_per_minute=1, burst_size=3000)
-    agent = hasty.agent("mixed-1", "mixed")
     hosts = ["a.com", "b.com", "A.com.", "10.0.0.1", "0x7f.1"]
     batch = pb.BatchCheckRequestsRequest(requests=[pb.RequestToCheck(host=hosts[n % 5]) for n in range(1000)])
     answered: set[str] = set()
-    for _ in range(10):
+    for number in range(10):
+        agent = hasty.agent("mixed-1", "mixed", f"sb-mixed{number}")  # one sandbox alone would be held back
         decisions = patiently(agent.decisions.BatchCheckRequests, batch).decisions
         answered |= {decision.decision_id for decision in decisions}
         allowed = [decision.decision_id for decision in decisions if decision.verdict == pb.VERDICT_ALLOW]

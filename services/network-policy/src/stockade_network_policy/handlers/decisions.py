@@ -18,11 +18,13 @@ from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import asker, subject
 from stockade_network_policy.handlers.failures import decision_not_found
 from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.pace import Pace
 from stockade_network_policy.snapshots import Narrowing
 
 _PORTS = {"http": 80, "https": 443, "": 443}
 _SHOWN = 20
 _AT_A_TIME = 64  # of a batch
+_AGENT_PER_SECOND, _AGENT_BURST = 100, 1000  # as much as the gate lets pass of one sandbox, and one batch
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -34,6 +36,7 @@ class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
     def __init__(self, judgement: Judgement, narrowing: Narrowing) -> None:
         self._judgement = judgement
         self._narrowing = narrowing
+        self._pace = Pace(_AGENT_PER_SECOND, _AGENT_BURST)
 
     async def CheckRequest(self, request: pb.CheckRequestRequest, _context: Any) -> pb.CheckRequestResponse:
         """See the contract."""
@@ -84,6 +87,8 @@ class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
 
     async def _check(self, message: pb.RequestToCheck) -> pb.Decision:
         request = self._request(message)
+        if (caller := current_principal()).kind is PrincipalKind.AGENT:
+            await self._pace.turn(caller.sandbox)
         decision = await self._judgement.judge(request, asker())
         current_record().skip()
         judged = self._judgement.get(decision.decision_id)

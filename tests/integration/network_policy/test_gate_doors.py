@@ -115,6 +115,23 @@ async def test_a_service_started_again_knows_its_doors_and_no_tunnel_notices(wor
     assert (await world.door.get(f"http://ok.test:{world.plain.port}/")).status == 200
 
 
+async def test_a_door_that_envoy_kept_is_asked_for_again_before_it_is_back(world: World) -> None:
+    await world.gate.stop_service()
+    await world.gate.start_service()
+    await world.gate.open("sb-one")
+    assert world.gate.gate.doors.ready() == 1
+
+
+async def test_asking_again_for_a_door_while_envoy_is_away_takes_it_from_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stockade_network_policy.gate.doors.PATIENCE_S", 0.3)
+    await world.gate.kill_envoy()
+    with pytest.raises(GateUnavailable):
+        await world.gate.open("sb-one")
+    assert [door.sandbox for door in world.gate.gate.doors.all()] == ["sb-one"]
+
+
 async def test_a_door_of_a_sandbox_that_is_gone_is_not_opened_again(world: World) -> None:
     await world.gate.stop_service()
     world.door.socket.unlink()

@@ -79,6 +79,8 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
         hello = await anext(requests)
         connection = Connection(_version(hello), time.time_ns(), dict(hello.initial_resource_versions))
         self.connection = connection
+        for name in [name for name in self._waiting if self.is_settled(name)]:  # it kept what is waited for
+            self._resolve(name, "")
         log.info("envoy connected", extra={"version": connection.envoy_version, "listeners": len(connection.known)})
         try:
             for nonce in map(str, itertools.count(1)):

@@ -57,7 +57,7 @@ class Doors:
         """
         self._check_place(door)
         async with self._lock(door.sandbox):
-            standing = self._doors.get(door.sandbox)
+            before = standing = self._doors.get(door.sandbox)
             if standing is not None and not standing.same_as(door):
                 raise DoorExists(door.sandbox)
             if standing is None:
@@ -67,7 +67,8 @@ class Doors:
             try:
                 await self._announce(standing)
             except (DoorRefused, GateUnavailable):
-                self._forget(standing)
+                if before is None:
+                    self._forget(standing)
                 raise
             return standing
 

@@ -4,7 +4,6 @@ import calendar
 import dataclasses
 import json
 import os
-import random
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -70,14 +69,10 @@ class Action(StrEnum):
     DISPOSED = "DISPOSED"  # closes the finding that intent_id names
 
 
-_random = random.Random()  # noqa: S311 - ids are unique, not secret
-os.register_at_fork(after_in_child=_random.seed)
-
-
 def new_entry_id() -> str:
     """A UUIDv7 (RFC 9562 §5.7, sub-millisecond time in rand_a by its method 3): sorts by time of creation."""
     ms, ns = divmod(time.time_ns(), 1_000_000)
-    tail = _random.getrandbits(62) | 1 << 63
+    tail = int.from_bytes(os.urandom(8)) >> 2 | 1 << 63  # not to be guessed: who knows a decision's id can close it
     digits = f"{ms:012x}{0x7000 | ns * 4096 // 1_000_000:04x}{tail:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

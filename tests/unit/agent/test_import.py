@@ -7,8 +7,10 @@ import pytest
 import stockade_agent
 
 
-def test_the_package_imports_no_grpc() -> None:
-    code = "import stockade_agent, sys; stockade_agent.Stockade; sys.exit('grpc' in sys.modules)"
+@pytest.mark.parametrize("name", ["Stockade", "BaseAgent", "NetworkPolicyError", "Walls"])
+def test_what_is_heavy_is_imported_when_it_is_used(name: str) -> None:
+    heavy = {"grpc", "httpx", "numpy", "openfeature", "requests"}
+    code = f"import stockade_agent, sys; stockade_agent.{name}; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -85,6 +85,7 @@ class BaseAgent:
 
     async def execute_in_sandbox(
         self,
+        program: str,
         *args: str,
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
@@ -101,16 +102,17 @@ class BaseAgent:
 
         Raises StockadeError when the program could not be run; one that fails is no error: see `TaskResult.ending`.
         """
-        await self._claim_where_required("task", args[0])
+        await self._claim_where_required("task", program)
         sandbox = self._stockade.sandbox(self.name, agent_type=self.agent_type, **request)
         try:
             info = await sandbox.create()
         except Unreachable as error:
             if fallback is None or self.walls.sandbox_required:
                 raise
-            return await self._execute_unsandboxed(args, error, stdin=stdin, env=env, cwd=cwd, timeout=timeout)
+            command = (program, *args)
+            return await self._execute_unsandboxed(command, error, stdin=stdin, env=env, cwd=cwd, timeout=timeout)
         try:
-            result = await sandbox.run(*args, stdin=stdin, env=env, cwd=cwd, timeout=timeout)
+            result = await sandbox.run(program, *args, stdin=stdin, env=env, cwd=cwd, timeout=timeout)
         finally:
             await sandbox.delete()
         return TaskResult(_tier(info.tier), result.stdout, result.stderr, result.ending)

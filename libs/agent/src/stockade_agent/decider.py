@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 REPORT_SECONDS = 1.0  # how long a decision waits at least until it is reported
 _MOST_IN_A_REPORT = 1000
 _MARGIN = 0.2  # of a lease's life in which it is not used any more, so that all it decided can still be reported
+_GONE = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _REST_SECONDS = 1.0  # between two tries where nothing could be lent
 
 _Made = tuple[int, str, int, str, int]
@@ -212,21 +214,45 @@ class LocalDecider:
             self._lease = None
 
     async def _report(self) -> None:
-        """Reports what has ended, and everything of leases whose time is up, which are then given back."""
+        """Reports what has ended, and everything of leases whose time is up, which are then given back.
+
+        A lease that the service does not know any more, as after its restart, it has closed as unknown: it is dropped.
+        """
         await self._report_asked()
-        if self._lease is not None:
-            await self._report_lease(self._lease, everything=False)
-        for lease in tuple(self._ending):
-            over = time.monotonic() >= lease.until_s
-            await self._report_lease(lease, everything=over)
-            if over:
-                await self._leases.ReturnLease(lease_service_pb2.ReturnLeaseRequest(lease_id=lease.lease_id))
-                self._ending.remove(lease)
+        for lease in (self._lease, *self._ending):
+            if lease is None:
+                continue
+            try:
+                await self._settle(lease)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _GONE:
+                    raise
+                log.warning("a lease is gone, and what was decided by it and not reported: %s", error)
+                self._drop(lease)
+
+    async def _settle(self, lease: _Lease) -> None:
+        over = lease is not self._lease and time.monotonic() >= lease.until_s
+        await self._report_lease(lease, everything=over)
+        if over:
+            await self._leases.ReturnLease(lease_service_pb2.ReturnLeaseRequest(lease_id=lease.lease_id))
+            self._drop(lease)
+
+    def _drop(self, lease: _Lease) -> None:
+        if lease is self._lease:
+            self._lease = None
+        else:
+            self._ending.remove(lease)
 
     async def _report_asked(self) -> None:
         records, self._asked = self._asked[:_MOST_IN_A_REPORT], self._asked[_MOST_IN_A_REPORT:]
-        if records:
+        if not records:
+            return
+        try:
             await self._decisions.BatchRecordRequests(decisions_pb.BatchRecordRequestsRequest(records=records))
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AWAY:
+                self._asked[:0] = records
+            raise
 
     async def _report_lease(self, lease: _Lease, *, everything: bool) -> None:
         ended = [made for made in lease.made if everything or made[0] < 0 or made[0] in lease.outcomes]
@@ -237,6 +263,8 @@ class LocalDecider:
             )
             await self._leases.ReportDecisions(request)
             reported = set(batch)
+            for ticket, *_ in batch:
+                lease.outcomes.pop(ticket, None)
             lease.made = [made for made in lease.made if made not in reported]
 
 
@@ -251,6 +279,6 @@ def _told(lease: _Lease, made: _Made) -> lease_service_pb2.LocalDecision:
     told.decide_time.FromNanoseconds(time_ns)
     if ticket >= 0:
         told.ticket = ticket
-    if (outcome := lease.outcomes.pop(ticket, None)) is not None:
+    if (outcome := lease.outcomes.get(ticket)) is not None:
         told.outcome.CopyFrom(outcome)
     return told

@@ -13,7 +13,7 @@ from stockade.networkpolicy.v1 import policy_service_pb2 as policy_pb
 from stockade_agent.client import AsyncStockade
 from stockade_agent.decider import LocalDecider
 
-from support.policy_service import PolicyService
+from support.policy_service import PolicyService, policy_service
 
 
 def put(service: PolicyService, agent_type: str, burst: int = 50) -> None:
@@ -102,6 +102,23 @@ async def test_an_idle_decider_gives_its_tokens_back(service: PolicyService) -> 
         assert used(service, "idle-1") == 10
         made._lease.until_s = 0.0  # type: ignore[union-attr]
         await eventually(lambda: used(service, "idle-1") == 0)
+
+
+async def test_a_service_started_again_lends_anew() -> None:
+    with policy_service() as own:
+        put(own, "again")
+        async with decider(own, "again", tokens=5) as made:
+            before = made.decide("a.com")
+            assert before is not None
+            await asyncio.to_thread(own.stop)
+            await asyncio.to_thread(own.start)
+            made.record(before, status=200)
+
+            def lent_anew() -> bool:
+                decision = made.decide("a.com")
+                return decision is not None and decision.lease.split(".")[0] != before.lease.split(".")[0]
+
+            await eventually(lent_anew)
 
 
 async def test_without_the_service_nothing_more_is_allowed(service: PolicyService) -> None:

@@ -86,10 +86,11 @@ class Proxy:
         finally:
             writer.close()
 
-    async def connect(self, target: str, *headers: str) -> Tunnel:
+    async def connect(self, target: str, *headers: str, version: str = "1.1") -> Tunnel:
         """Ask for a tunnel to `host:port`."""
         reader, writer = await asyncio.open_unix_connection(str(self.socket))
-        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *headers, "", ""]
+        host = [] if version == "1.0" else [f"Host: {target}"]
+        lines = [f"CONNECT {target} HTTP/{version}", *host, *headers, "", ""]
         writer.write("\r\n".join(lines).encode("utf-8"))
         async with asyncio.timeout(PATIENCE_S):
             return Tunnel(await read_answer(reader, tunnel=True), reader, writer)

@@ -1,6 +1,7 @@
 """What the gate lets pass, what it refuses, and what the record says of both."""
 
 import asyncio
+import ssl
 from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,19 @@ async def test_a_tunnel_passes_and_is_told_from_its_inside(world: World) -> None
     assert outcome["status"] == 200
     assert outcome["bytes_sent"] > 500 < outcome["bytes_received"]
     assert outcome["metadata"]["upstream"] == world.tls.endpoint
+
+
+async def test_a_tunnel_asked_for_by_http_1_0_passes_and_is_judged_alike(world: World) -> None:
+    """Python's http.client asks so, without a Host."""
+    tunnel = await world.door.connect(f"secure.test:{world.tls.port}", version="1.0")
+    assert tunnel.answer.status == 200
+    await tunnel.tls(world.trust, "secure.test")
+    assert (await tunnel.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    tunnel.close()
+    assert (await world.door.connect("evil.test:443", version="1.0")).answer.status == 403
+    other = await world.door.connect(f"secure.test:{world.tls.port}", version="1.0")
+    with pytest.raises((ssl.SSLError, ConnectionError, TimeoutError)):
+        await other.tls(world.trust, "another.test")
 
 
 MALFORMED = {

@@ -47,7 +47,8 @@ def gate(settings: GateSettings) -> Value:
         "gate",
         settings,
         codec_type="HTTP1",
-        http_protocol_options={"allow_absolute_url": True},
+        # Python's http.client, and so pip and requests, asks for its tunnels by HTTP/1.0.
+        http_protocol_options={"allow_absolute_url": True, "accept_http_10": True},
         upgrade_configs=[{"upgrade_type": "CONNECT"}, {"upgrade_type": "websocket"}],
         route_config={"name": "gate", "virtual_hosts": [_explain(), _world(settings)]},
         local_reply_config=telemetry.local_replies(),

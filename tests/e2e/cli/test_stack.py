@@ -142,6 +142,19 @@ def test_down_after_the_supervisor_was_killed_leaves_nothing_either() -> None:
         assert not own.run_dir.exists()
 
 
+def test_down_without_a_record_unmounts_before_it_removes() -> None:
+    """A mount left below run_dir is let go of, and what lies behind it stays."""
+    with placed_stack() as own:
+        behind, point = own.state_dir / "behind", own.run_dir / "sandbox" / "disks" / "sb-left"
+        behind.mkdir(), point.mkdir(parents=True)
+        (behind / "kept").write_text("kept")
+        subprocess.run(["mount", "--bind", behind, point], check=True)
+        done = own.stockade("down")
+        assert done.returncode == 0, done.stderr
+        assert not own.run_dir.exists()
+        assert (behind / "kept").read_text() == "kept"
+
+
 def test_up_again_after_the_supervisor_was_killed() -> None:
     with running_stack() as own:
         found = status(own)

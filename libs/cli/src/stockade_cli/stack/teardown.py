@@ -18,7 +18,8 @@ from stockade_cli.settings import StackSettings
 from stockade_cli.stack import engine, firewall
 from stockade_cli.stack.record import Lock, StackRecord
 
-STOP_SECONDS = 60.0
+STOP_SECONDS = 90.0
+"""More than the supervisor takes when each of its five processes has to be killed."""
 SANDBOX_LABEL = "dev.stockade.sandbox"
 """Stands on each container that the sandbox service makes."""
 
@@ -35,6 +36,7 @@ def take_down(settings: StackSettings) -> Iterator[str]:
         yield from _sweep(settings, record)
         yield from _stop_engine(record)
     if settings.run_dir.exists():
+        _unmount(settings.run_dir)  # whether or not a record was left: no sandbox's files are ours to remove one by one
         shutil.rmtree(settings.run_dir)
         yield f"{settings.run_dir} is gone; {settings.state_dir} stays"
     elif record is None:
@@ -83,8 +85,7 @@ def _sweep(settings: StackSettings, record: StackRecord) -> Iterator[str]:
     if containers := _containers(settings, record.engine):
         subprocess.run(["docker", "-H", record.engine, "rm", "-fv", *containers], check=False, capture_output=True)
         yield f"{len(containers)} containers removed"
-    for mount in _mounts(settings.run_dir):
-        subprocess.run(["umount", "--lazy", mount], check=False)
+    _unmount(settings.run_dir)
     for image in (settings.state_dir / "sandbox" / "disks").glob("*.img"):
         image.unlink()
     if record.firewall:
@@ -97,6 +98,11 @@ def _containers(settings: StackSettings, address: str) -> list[str]:
     found = subprocess.run([*listing, "--format", "{{.ID}} {{.Mounts}}"], check=False, capture_output=True, text=True)
     ours = f"{settings.run_dir}/sb/"
     return [line.split()[0] for line in found.stdout.splitlines() if ours in line]
+
+
+def _unmount(run_dir: Path) -> None:
+    for mount in _mounts(run_dir):
+        subprocess.run(["umount", "--lazy", mount], check=False)
 
 
 def _mounts(run_dir: Path) -> list[str]:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from stockade_audit import Journal
 from stockade_audit.errors import AuditError
 
-from stockade_rpckit import logs, tracing
+from stockade_rpckit import logs, threads, tracing
 from stockade_rpckit.channel import MAX_MESSAGE_BYTES
 from stockade_rpckit.errors import FailureTable
 from stockade_rpckit.listeners import Listener, listeners
@@ -29,6 +29,9 @@ log = get_logger(__name__)
 PARTS_SECONDS = 0.5
 
 S = TypeVar("S", bound=ServiceSettings)
+
+SETTLE_SECONDS = 2.0
+"""How long functions on threads may take to end before what they use is closed."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -135,6 +138,8 @@ async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.
     for work in background:
         work.cancel()
     await asyncio.gather(*background, return_exceptions=True)
+    if not await threads.settle(SETTLE_SECONDS):
+        log.warning("blocking work goes on while the service ends")
     if wiring.on_drain:
         await wiring.on_drain()
     try:

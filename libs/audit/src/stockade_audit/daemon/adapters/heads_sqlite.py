@@ -25,8 +25,9 @@ class SqliteHeads:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of the file, once nobody is at work in it: SQLite is not safe against a close in mid-statement."""
+        with self._lock:
+            self._db.close()
 
     def last(self) -> Head | None:
         found = self._read("SELECT note FROM heads ORDER BY sequence DESC LIMIT 1")

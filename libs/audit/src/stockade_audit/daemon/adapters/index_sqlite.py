@@ -67,8 +67,9 @@ class SqliteIndex:
         self._idle: list[sqlite3.Connection] = []
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._writer.close()
+        """Let go of the file, once nobody writes to it: SQLite is not safe against a close in mid-statement."""
+        with self._writing:
+            self._writer.close()
         for connection in self._idle:
             connection.close()
 

@@ -42,8 +42,9 @@ class SqliteSpans:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of the file, once nobody is at work in it: SQLite is not safe against a close in mid-statement."""
+        with self._lock:
+            self._db.close()
 
     def add(self, spans: Sequence[Span]) -> None:
         with self._writing() as db:

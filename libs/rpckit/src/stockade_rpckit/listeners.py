@@ -7,7 +7,6 @@ run_dir/gate/sandbox.sock                   agents, as the gate's doors name the
 """
 
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ class Listener:
             refuse(
                 f"{self.path} is longer than the {SOCKET_PATH_BYTES} bytes of a socket's path; choose a shorter run_dir"
             )
-        if _answers(self.path):
+        if sockets.answers(self.path):
             refuse(f"{self.path} is already served by another process; stop it, or choose another run_dir")
         self.path.unlink(missing_ok=True)
 
@@ -53,12 +52,3 @@ def listeners(run_dir: Path, short_name: str) -> Iterator[Listener]:
         yield Listener(run_dir / "services" / name, identity.always(Principal(PrincipalKind.SERVICE, "stockade")))
     if (run_dir / "gate").is_dir():
         yield Listener(run_dir / "gate" / name, identity.from_gate)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -1,7 +1,8 @@
-"""Who may connect to a Unix socket that was bound by its path."""
+"""Unix sockets by their path: whether somebody serves one, and who may connect to it."""
 
 import errno
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -20,3 +21,13 @@ def open_to_directory(path: Path) -> None:
         os.chmod(f"/proc/self/fd/{fd}", 0o666)  # noqa: S103 - see above
     finally:
         os.close(fd)
+
+
+def answers(path: Path) -> bool:
+    """Whether a process takes connections there; a file that a killed one left does not."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -98,9 +98,7 @@ class Record:
         yield verify_heads(heads, self.key)
         for report in verify_record(self.root, heads, self._stored):
             if not slots or report.journal in slots:
-                yield (
-                    report.verdict is Verdict.INTACT and check_index(self.index, self.root / report.journal)
-                ) or report
+                yield self._index_report(report) or report
 
     def _index_report(self, report: Report) -> Report | None:
         if report.verdict is not Verdict.INTACT:

@@ -2,9 +2,10 @@
 
 import os
 import pwd
-import socket
 from dataclasses import dataclass
 from pathlib import Path
+
+from stockade_rpckit.sockets import answers
 
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.settings import StackSettings
@@ -95,18 +96,9 @@ _SOCKETS = ("operators/*/*.sock", "auditors/*/*.sock", "services/*.sock", "gate/
 def claim_sockets(settings: StackSettings) -> None:
     """Remove the sockets that a killed stack left. Raises CommandFailed for one that somebody serves."""
     for path in (path for pattern in _SOCKETS for path in settings.run_dir.glob(pattern)):
-        if _answers(path):
+        if answers(path):
             raise CommandFailed(f"{path} is served by another process; end that, or choose another --run-dir")
         path.unlink(missing_ok=True)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def _personal(parent: Path, person: str, gid: int) -> Directory:

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
     from stockade_agent.errors import Unreachable as Unreachable
+    from stockade_agent.files import FileInfo as FileInfo
     from stockade_agent.flag_provider import FileProvider as FileProvider
     from stockade_agent.flags import Walls as Walls
     from stockade_agent.messages import MessageLimiter as MessageLimiter
     from stockade_agent.messages import Permit as Permit
+    from stockade_agent.processes import AsyncProcess as AsyncProcess
+    from stockade_agent.processes import Process as Process
     from stockade_agent.sandbox import AsyncSandbox as AsyncSandbox
     from stockade_agent.sandbox import Ending as Ending
     from stockade_agent.sandbox import Result as Result
@@ -53,9 +56,11 @@ _MODULES = {
         "StockadeError",
         "Unreachable",
     ),
+    "files": ("FileInfo",),
     "flag_provider": ("FileProvider",),
     "flags": ("Walls",),
     "messages": ("MessageLimiter", "Permit"),
+    "processes": ("AsyncProcess", "Process"),
     "sandbox": ("AsyncSandbox", "Ending", "Result", "Sandbox"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

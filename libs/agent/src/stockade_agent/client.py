@@ -7,8 +7,8 @@ import os
 import pwd
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -103,6 +103,26 @@ class Portal:
             future.cancel()
             raise
 
+    def call(self, function: Callable[[], R]) -> R:
+        """Call a function that must run in the loop."""
+
+        async def work() -> R:
+            return function()
+
+        return self.run(work())
+
+    def iterate(self, items: AbstractAsyncContextManager[AsyncIterator[R]]) -> Iterator[R]:
+        """Yield what an async iterator does; it is closed when this one is."""
+        iterator = self.run(items.__aenter__())
+        try:
+            while True:
+                try:
+                    yield self.run(_next(iterator))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self.run(items.__aexit__(None, None, None))  # type: ignore[arg-type]  # typeshed: Coroutine | Awaitable
+
     def close(self) -> None:
         """End the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -174,6 +194,10 @@ def trace_metadata() -> tuple[tuple[str, str], ...]:
             return tuple(carrier.items())
     inherited = os.environ.get("TRACEPARENT", "")
     return (("traceparent", inherited),) if inherited else ()
+
+
+async def _next(iterator: AsyncIterator[R]) -> R:
+    return await anext(iterator)
 
 
 def _targets(run_dir: Path) -> Callable[[str], str]:

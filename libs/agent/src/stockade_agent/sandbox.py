@@ -17,9 +17,12 @@ from stockade_agent.client import blocking, trace_metadata, typed_errors
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import grpc
     from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2
 
     from stockade_agent.client import AsyncStockade, Portal
+    from stockade_agent.files import AsyncFiles, Files
+    from stockade_agent.processes import AsyncCommands, AsyncPty, Commands, Pty
 
 WORKSPACE = "/workspace"
 _SPOOL_BYTES = 16 * 1024 * 1024
@@ -87,6 +90,7 @@ class AsyncSandbox:
         allowed_domains: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
         lifetime: timedelta | None = None,
+        idle_timeout: timedelta | None = None,
         cpu: float = 0,
         memory_bytes: int = 0,
         disk_bytes: int = 0,
@@ -102,6 +106,7 @@ class AsyncSandbox:
             "allowed_domains": allowed_domains,
             "env": env or {},
             "lifetime": lifetime,
+            "idle_timeout": idle_timeout,
             "limits": {"cpu": cpu, "memory_bytes": memory_bytes, "disk_bytes": disk_bytes, "pids": pids},
         }
         self.info: sandbox_pb2.Sandbox | None = None
@@ -120,6 +125,27 @@ class AsyncSandbox:
     def name(self) -> str:
         """Its name; empty before it is created."""
         return self.info.name if self.info else ""
+
+    @property
+    def commands(self) -> AsyncCommands:
+        """Starts programs that run on while the caller does something else."""
+        from stockade_agent.processes import AsyncCommands
+
+        return AsyncCommands(self)
+
+    @property
+    def pty(self) -> AsyncPty:
+        """Starts programs on a terminal."""
+        from stockade_agent.processes import AsyncPty
+
+        return AsyncPty(self)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Its files."""
+        from stockade_agent.files import AsyncFiles
+
+        return AsyncFiles(self)
 
     async def create(self) -> sandbox_pb2.Sandbox:
         """Create it. Raises StockadeError."""
@@ -160,7 +186,7 @@ class AsyncSandbox:
         """
         output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         listeners = {"stdout": on_stdout, "stderr": on_stderr}
-        async with aclosing(self.exec(_command(args, env, cwd, timeout), _stdin(stdin))) as events:
+        async with aclosing(self.exec(command(args, env, cwd, timeout), _stdin(stdin))) as events:
             async for event in events:
                 kind = event.WhichOneof("event")
                 if kind == "ended":
@@ -173,7 +199,7 @@ class AsyncSandbox:
         raise AssertionError("the contract ends every stream with `ended` or an error")
 
     async def exec(
-        self, command: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
+        self, program: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
     ) -> AsyncGenerator[exec_service_pb2.ExecResponse, None]:
         """Start a program and yield what happens, while `inputs` (stdin, signals, sizes) are sent to it.
 
@@ -181,8 +207,8 @@ class AsyncSandbox:
         """
         from stockade.sandbox.v1 import exec_service_pb2, exec_service_pb2_grpc
 
-        stub = self._stockade.stub(exec_service_pb2_grpc.ExecServiceStub, "sandbox")
-        start = exec_service_pb2.ExecStart(sandbox=self.name, command=command)
+        stub = self.stub(exec_service_pb2_grpc.ExecServiceStub)
+        start = exec_service_pb2.ExecStart(sandbox=self.name, command=program)
         answered = asyncio.Event()
         call = stub.Exec(_exec_requests(start, answered, inputs), metadata=trace_metadata())
         try:
@@ -202,7 +228,7 @@ class AsyncSandbox:
         """
         from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
 
-        stub = self._stockade.stub(file_service_pb2_grpc.FileServiceStub, "sandbox")
+        stub = self.stub(file_service_pb2_grpc.FileServiceStub)
         start = file_service_pb2.UploadArchiveStart(sandbox=self.name, path=path)
 
         async def requests() -> AsyncIterator[file_service_pb2.UploadArchiveRequest]:
@@ -221,7 +247,7 @@ class AsyncSandbox:
         """
         from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
 
-        stub = self._stockade.stub(file_service_pb2_grpc.FileServiceStub, "sandbox")
+        stub = self.stub(file_service_pb2_grpc.FileServiceStub)
         request = file_service_pb2.DownloadArchiveRequest(sandbox=self.name, path=path)
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
             with typed_errors():
@@ -240,11 +266,15 @@ class AsyncSandbox:
         usage: sandbox_pb2.SandboxUsage = answer.usage
         return usage
 
+    def stub(self, kind: Callable[[grpc.aio.Channel], Any]) -> Any:
+        """A generated stub of one of the sandbox service's contracts."""
+        return self._stockade.stub(kind, "sandbox")
+
     @property
     def _lifecycle(self) -> Any:
         from stockade.sandbox.v1 import sandbox_service_pb2_grpc
 
-        return self._stockade.stub(sandbox_service_pb2_grpc.SandboxServiceStub, "sandbox")
+        return self.stub(sandbox_service_pb2_grpc.SandboxServiceStub)
 
     async def __aenter__(self) -> AsyncSandbox:
         await self.create()
@@ -270,6 +300,27 @@ class Sandbox:
     usage = blocking(AsyncSandbox.usage)
 
     @property
+    def commands(self) -> Commands:
+        """As `AsyncSandbox.commands`."""
+        from stockade_agent.processes import Commands
+
+        return Commands(self._inner.commands, self._portal)
+
+    @property
+    def pty(self) -> Pty:
+        """As `AsyncSandbox.pty`."""
+        from stockade_agent.processes import Pty
+
+        return Pty(self._inner.pty, self._portal)
+
+    @property
+    def files(self) -> Files:
+        """As `AsyncSandbox.files`."""
+        from stockade_agent.files import Files
+
+        return Files(self._inner.files, self._portal)
+
+    @property
     def name(self) -> str:
         """Its name; empty before it is created."""
         return self._inner.name
@@ -289,9 +340,10 @@ class Sandbox:
         self.delete()
 
 
-def _command(
+def command(
     args: tuple[str, ...], env: Mapping[str, str] | None, cwd: str, timeout: timedelta | float | None
 ) -> exec_service_pb2.Command:
+    """The contract's message; `timeout` in seconds."""
     from stockade.sandbox.v1 import exec_service_pb2
 
     limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout

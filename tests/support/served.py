@@ -35,7 +35,7 @@ class Served:
 
     def entries(self) -> list[dict[str, Any]]:
         """Every leaf written so far, in order."""
-        self.run(self.recorder.flush_folds())
+        self.run(self.recorder.folds.flush())
         found = []
         for segment in sorted(self.journals.rglob("*")):
             if segment.is_file():

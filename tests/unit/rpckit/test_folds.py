@@ -1,8 +1,14 @@
-"""Folded entries while the record cannot be written."""
+"""Folded entries while the record cannot be written, and when a flush is cancelled on its way."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from stockade_audit import Entry, RecordUnavailable
+from stockade_audit import Action, Entry, Journal, RecordUnavailable
+from stockade_audit.reader import Follower
 from stockade_rpckit.contract import FOLDED, Method
+from stockade_rpckit.folds import Folds
 from stockade_rpckit.identity import Principal, PrincipalKind
 from stockade_rpckit.recording import Recorder
 
@@ -15,10 +21,10 @@ class Disk:
     def __init__(self) -> None:
         self.full, self.entries = False, list[Entry]()
 
-    async def append(self, entry: Entry) -> None:
+    async def append_many(self, entries: Sequence[Entry]) -> None:
         if self.full:
             raise RecordUnavailable("no room")
-        self.entries.append(entry)
+        self.entries += entries
 
 
 async def call(recorder: Recorder, name: str) -> None:
@@ -30,13 +36,36 @@ async def test_counts_wait_for_the_record() -> None:
     disk = Disk()
     recorder = Recorder("probe", disk, {})  # type: ignore[arg-type]
     disk.full = True
-    for _ in range(2):
+    for _ in range(3):
         await call(recorder, "ada")
         with pytest.raises(RecordUnavailable):
-            await recorder.flush_folds()
+            await recorder.folds.flush()
     await call(recorder, "bob")
     disk.full = False
-    await recorder.flush_folds()
-    await recorder.flush_folds()
-    assert {entry.principal: entry.metadata["count"] for entry in disk.entries} == {"ada": 2, "bob": 1}
-    assert len(disk.entries) == 2
+    await recorder.folds.flush()
+    await recorder.folds.flush()
+    assert [(entry.principal, entry.metadata["count"]) for entry in disk.entries if entry.principal == "bob"] == [
+        ("bob", 1)
+    ]
+    counted = [int(entry.metadata["count"]) for entry in disk.entries if entry.principal == "ada"]
+    assert (sum(counted), len(counted)) == (3, 2)  # what was on its way, and what came meanwhile
+
+
+async def test_a_flush_that_is_cancelled_loses_nothing_and_writes_nothing_twice(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, service="probe", slot="probe-0")
+    folds = Folds(journal)
+    for number in range(3000):
+        folds.add({"action": Action.FOLDED, "principal": f"p{number % 1500}"})
+    flushing = asyncio.create_task(folds.flush())
+    await asyncio.sleep(0)  # until the first of them are on their way
+    flushing.cancel()
+    await asyncio.gather(flushing, return_exceptions=True)
+    await folds.flush()
+    journal.close()
+    follower = Follower(tmp_path / "probe-0")
+    leaves = []
+    while located := follower.poll():
+        leaves += [one.leaf for one in located]
+    follower.close()
+    assert len(leaves) == 1500
+    assert sum(leaf.count(b'"count":2') for leaf in leaves) == 1500

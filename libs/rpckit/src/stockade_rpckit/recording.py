@@ -11,26 +11,22 @@ A call that is refused before its handler runs is folded whatever its option say
 by knocking at the wrong door.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from google.protobuf.message import Message
-from stockade_audit import Action, Entry, Journal, RecordUnavailable, new_entry_id
+from stockade_audit import Action, Entry, Journal, new_entry_id
 
 from stockade_rpckit import contract
 from stockade_rpckit.contract import Method
+from stockade_rpckit.folds import Folds
 from stockade_rpckit.identity import Principal, PrincipalKind
-from stockade_rpckit.logs import get_logger
-
-log = get_logger(__name__)
 
 Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
 
-FOLD_SECONDS = 1.0
 NOBODY = Principal(PrincipalKind.SERVICE, "unauthenticated")
 """Who a call is counted under that proved no identity."""
 
@@ -84,7 +80,7 @@ class Recorder:
         self._service = service
         self._journal = journal
         self._describe = describe
-        self._folds: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.folds = Folds(journal)
 
     def open(self, method: Method, principal: Principal, trace_id: str, span_id: str) -> Record:
         """Begin the record of a call and make it the current one; nothing is written yet."""
@@ -129,58 +125,9 @@ class Recorder:
         await self._journal.append(record.entry(**outcome))
 
     def fold(self, record: Record, status: str, reason: str) -> None:
-        """Count a call into the entry that `flush_folds` writes for its principal, method, status and reason."""
-        fields = record.fields
-        key = (
-            fields["principal_kind"],
-            fields["principal"],
-            fields.get("sandbox"),
-            fields["method"],
-            status,
-            reason,
-        )
-        fold = self._folds.get(key)
-        if fold is None:
-            folded = {k: fields[k] for k in _FOLDED_FIELDS if k in fields}
-            self._folds[key] = {
-                **folded,
-                "status": status,
-                "reason": reason,
-                "count": 1,
-                "since_ns": time.time_ns(),
-            }
-        else:
-            fold["count"] += 1
-
-    async def flush_folds(self) -> None:
-        """Write one entry for each kind of call counted since the last flush.
-
-        Raises RecordUnavailable; what could not be written then stays counted.
-        """
-        folds, self._folds = self._folds, {}
-        try:
-            while folds:
-                await self._journal.append(_folded(next(iter(folds.values()))))
-                del folds[next(iter(folds))]
-        finally:
-            for key, fold in folds.items():
-                fold["count"] += self._folds.get(key, {"count": 0})["count"]
-                self._folds[key] = fold
-
-    async def run_folds(self) -> None:
-        """Flush each second, for ever: a record that cannot be written now is written later."""
-        while True:
-            await asyncio.sleep(FOLD_SECONDS)
-            try:
-                await self.flush_folds()
-            except RecordUnavailable as error:
-                log.warning("folded entries wait for the record", extra={"error": str(error)})
-
-
-def _folded(fold: Mapping[str, Any]) -> Entry:
-    fields = {name: value for name, value in fold.items() if name not in ("count", "since_ns")}
-    counted = {"count": fold["count"], "since_ns": fold["since_ns"]}
-    return Entry(**fields, action=Action.FOLDED, metadata=counted)
+        """Count a call into the entry that is written for its principal, method, status and reason."""
+        known = {name: record.fields[name] for name in _FOLDED_FIELDS if name in record.fields}
+        self.folds.add({"action": Action.FOLDED, **known, "status": status, "reason": reason})
 
 
 _FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")

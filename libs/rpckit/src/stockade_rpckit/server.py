@@ -93,7 +93,7 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     recorder = Recorder(name, wiring.journal, _describe(wiring))
     health = HealthServicer()
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
-    background = [asyncio.ensure_future(work()) for work in (recorder.run_folds, *wiring.background)]
+    background = [asyncio.ensure_future(work()) for work in (recorder.folds.run, *wiring.background)]
     background.append(asyncio.ensure_future(_watch_parts(health, wiring)))
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
@@ -142,10 +142,7 @@ async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.
         log.warning("blocking work goes on while the service ends")
     if wiring.on_drain:
         await wiring.on_drain()
-    try:
-        await recorder.flush_folds()
-    except Exception:
-        log.exception("the last folded entries could not be written")
+    await recorder.folds.close()
     wiring.journal.close()
     tracing.shutdown()
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import orjson
 from stockade_audit import Action
+from stockade_rpckit.folds import Folds
 
 from stockade_network_policy.gate.door import Door
-from stockade_network_policy.gate.folds import Folds
 from stockade_network_policy.gate.outcomes import kind_of
 from stockade_network_policy.gate.telemetry import CAPPED
 

@@ -6,6 +6,7 @@ import grpc
 from envoy.service.accesslog.v3 import als_pb2_grpc
 from envoy.service.listener.v3 import lds_pb2_grpc
 from stockade_audit import Journal
+from stockade_rpckit.folds import Folds
 from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.catalogue import Catalogue, PolicyChanged
@@ -15,7 +16,6 @@ from stockade_network_policy.gate.caps import Caps
 from stockade_network_policy.gate.door import Door
 from stockade_network_policy.gate.doors import Doors
 from stockade_network_policy.gate.errors import DoorNotFound, DoorRefused, GateUnavailable
-from stockade_network_policy.gate.folds import Folds
 from stockade_network_policy.gate.judge import Judge
 from stockade_network_policy.gate.ledger import Ledger
 from stockade_network_policy.gate.outcomes import Outcomes
@@ -60,7 +60,7 @@ class Gate:
         finally:
             judging.close()
             await control.stop(0)
-            await self.folds.flush()
+            await self.folds.close()
 
     async def _control(self) -> grpc.aio.Server:
         path = self.settings.gate_dir / "xds.sock"

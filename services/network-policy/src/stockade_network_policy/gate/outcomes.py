@@ -13,10 +13,10 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 from stockade_audit import Action, RecordUnavailable
+from stockade_rpckit.folds import Folds
 from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.gate.door import Door
-from stockade_network_policy.gate.folds import Folds, Kind
 from stockade_network_policy.judgement import Judgement
 
 log = get_logger(__name__)
@@ -130,18 +130,20 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
             log.exception("an entry of the access log could not be taken")
 
 
-def kind_of(action: Action, rule: str, reason: str, sandbox: str, door: Door | None, status: int = 0) -> Kind:
-    """What is counted together of one sandbox."""
+def kind_of(
+    action: Action, rule: str, reason: str, sandbox: str, door: Door | None, status: int = 0
+) -> dict[str, str | int]:
+    """What is counted together of one sandbox, as fields of its entry."""
     agent, agent_type = (door.agent, door.agent_type) if door else ("", "")
-    return Kind(
-        action=action,
-        rule=rule,
-        reason=reason,
-        sandbox=sandbox,
-        agent=agent,
-        agent_type=agent_type,
-        status=status,
-    )
+    return {
+        "action": action,
+        "rule": rule,
+        "reason": reason,
+        "sandbox": sandbox,
+        "agent": agent,
+        "agent_type": agent_type,
+        "status": status or "",
+    }
 
 
 def refusal_of_request(details: str) -> str:

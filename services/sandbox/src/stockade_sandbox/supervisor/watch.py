@@ -37,7 +37,7 @@ def watch(path: str, recursive: bool) -> dict[str, object]:
                 changes.append({"kind": "OVERFLOW"})
             elif mask & _IGNORED:
                 places.pop(number, None)
-            elif number in places:
+            elif number in places and not _is_unnamed(os.path.join(path, places[number], name), mask):
                 changes.append(_change(inotify, places, path, number, mask, name, recursive))
         if changes:
             _tell(changes)
@@ -65,6 +65,12 @@ def _change(
         _add(inotify, places, os.path.join(base, below), below, recursive)
     kind = next(kind for bits, kind in _KINDS if mask & bits)
     return {"kind": kind, "path": below, "directory": directory}
+
+
+def _is_unnamed(path: str, mask: int) -> bool:
+    """Whether a file was written that has no name yet (O_TMPFILE): the kernel calls it '#' and its inode's number."""
+    name = os.path.basename(path)
+    return bool(mask & (_MODIFY | _ATTRIB)) and name[:1] == "#" and name[1:].isdigit() and not os.path.lexists(path)
 
 
 def _add(inotify: int, places: dict[int, str], path: str, below: str, recursive: bool) -> None:

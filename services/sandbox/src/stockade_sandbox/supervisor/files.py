@@ -22,6 +22,9 @@ _INPUT, _OUTPUT, _RESULT = 0, 1, 2
 Order = dict[str, Any]
 """The operation: "op", and its fields."""
 
+TEMPORARY = ".stockade."
+"""How the name begins that a file has for a moment before it takes another's."""
+
 
 class Refused(Exception):
     """What is asked will not be done; the text says why."""
@@ -140,7 +143,7 @@ def _replace(path: str, mode: int) -> None:
     fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory)
     _copy(fd)
     os.fchmod(fd, mode)
-    temporary = f".stockade.{os.urandom(8).hex()}"
+    temporary = TEMPORARY + os.urandom(8).hex()
     os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
     try:
         os.rename(temporary, os.path.basename(path), src_dir_fd=directory, dst_dir_fd=directory)

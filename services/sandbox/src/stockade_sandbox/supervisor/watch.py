@@ -7,7 +7,7 @@ import os
 import struct
 
 from . import kernel
-from .files import write_all
+from .files import TEMPORARY, write_all
 
 _EVENT = struct.Struct("iIII")
 _MODIFY, _ATTRIB, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x4, 0x40, 0x80, 0x100, 0x200
@@ -37,7 +37,7 @@ def watch(path: str, recursive: bool) -> dict[str, object]:
                 changes.append({"kind": "OVERFLOW"})
             elif mask & _IGNORED:
                 places.pop(number, None)
-            elif number in places and not _is_unnamed(os.path.join(path, places[number], name), mask):
+            elif number in places and not _is_ours(os.path.join(path, places[number], name), mask):
                 changes.append(_change(inotify, places, path, number, mask, name, recursive))
         if changes:
             _tell(changes)
@@ -67,10 +67,11 @@ def _change(
     return {"kind": kind, "path": below, "directory": directory}
 
 
-def _is_unnamed(path: str, mask: int) -> bool:
-    """Whether a file was written that has no name yet (O_TMPFILE): the kernel calls it '#' and its inode's number."""
+def _is_ours(path: str, mask: int) -> bool:
+    """Whether it is a step of writing a file: the kernel calls one without a name '#' and its inode's number."""
     name = os.path.basename(path)
-    return bool(mask & (_MODIFY | _ATTRIB)) and name[:1] == "#" and name[1:].isdigit() and not os.path.lexists(path)
+    unnamed = mask & (_MODIFY | _ATTRIB) and name[:1] == "#" and name[1:].isdigit() and not os.path.lexists(path)
+    return bool(unnamed) or name.startswith(TEMPORARY)
 
 
 def _add(inotify: int, places: dict[int, str], path: str, below: str, recursive: bool) -> None:

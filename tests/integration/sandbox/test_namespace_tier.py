@@ -69,7 +69,7 @@ DENIED = {
     "a user namespace": "unshare -U true",
     "a change of root": "chroot / true",
     "a device": "mknod /workspace/null c 1 3",
-    "the host's processors": "test -s /proc/cpuinfo",
+    "the host's processors": "grep -v unknown /proc/cpuinfo | grep 'model name'",
     "a setting of the kernel": "echo 1 > /proc/sys/kernel/printk",
     "the supervisor's memory": "cat /proc/1/environ",
     "a signal to the supervisor": "kill -9 1; kill -15 1; ! test -d /proc/1",

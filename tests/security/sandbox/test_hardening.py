@@ -38,7 +38,7 @@ def test_docker_holds_the_whole_list(inspected: dict[str, Any]) -> None:
     assert not wall["Devices"]
     assert wall["RestartPolicy"]["Name"] == "no"
     assert config["Healthcheck"]["Test"] == ["NONE"]
-    for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/kcore", "/sys/devices", "/sys/firmware", "/sys/class"):
+    for path in ("/proc/meminfo", "/proc/loadavg", "/proc/kcore", "/sys/devices", "/sys/firmware", "/sys/class"):
         assert path in wall["MaskedPaths"], path
     for path, options in wall["Tmpfs"].items():
         assert {"nosuid", "nodev"} <= set(options.split(",")), path
@@ -50,7 +50,8 @@ def test_nothing_is_mounted_but_its_own(
 ) -> None:
     mounts = {mount["Destination"]: mount for mount in inspected["Mounts"]}
     identity = {f"/etc/{name}" for name in ("passwd", "group", "hosts", "hostname", "resolv.conf")}
-    assert set(mounts) == {"/run/stockade", "/opt/stockade", "/workspace", *identity}
+    processors = {"/proc/cpuinfo", "/proc/stat"}
+    assert set(mounts) == {"/run/stockade", "/opt/stockade", "/workspace", *identity, *processors}
     assert [path for path, mount in mounts.items() if mount["RW"]] == ["/workspace"]
     assert mounts["/run/stockade"]["Source"] == str(served.run_dir / "sb" / sandbox.name)
     assert not any("docker.sock" in mount["Source"] for mount in mounts.values())
@@ -201,7 +202,7 @@ for path in ("/etc/passwd", "/etc/hosts", "/etc/resolv.conf", "/run/stockade/con
 def test_the_host_is_not_told(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:
     program = """
 import os
-for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/kallsyms", "/proc/cmdline"):
+for path in ("/proc/meminfo", "/proc/loadavg", "/proc/kallsyms", "/proc/cmdline"):
     try: print(path, len(open(path).read()))
     except OSError: print(path, 0)
 for path in ("/sys/devices", "/sys/class", "/sys/block", "/sys/firmware", "/sys/module"):
@@ -209,6 +210,15 @@ for path in ("/sys/devices", "/sys/class", "/sys/block", "/sys/firmware", "/sys/
 """
     for line in ada.python(sandbox.name, program).splitlines():
         assert line.endswith(" 0"), line
+
+
+def test_processors_are_counted_and_not_described(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:
+    told = ada.run(sandbox.name, "cat", "/proc/cpuinfo", "/proc/stat").stdout.decode()
+    assert told.count("processor\t:") == 1
+    assert "model name\t: unknown\n" in told
+    figures = [word for line in told.splitlines() if line.startswith("cpu") for word in line.split()[1:]]
+    assert {word for word in figures if word.isdigit()} == {"0"}
+    assert ada.run(sandbox.name, "node", "-p", "os.cpus().length").stdout == b"1\n"
 
 
 def test_the_number_of_cores_is_the_truth(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:

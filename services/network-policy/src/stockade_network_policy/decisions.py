@@ -45,7 +45,8 @@ class Judged:
     decision: Decision
     time_ns: int
     outcome: Outcome | None = None
-    bytes_counted: int = 0
+    sent_counted: int = 0
+    received_counted: int = 0
     alive_s: float = field(default_factory=time.monotonic)  # when it last gave a sign of life
     cut: bool = False  # its tunnel outlived its policy and is being ended
 

@@ -19,6 +19,7 @@ from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal
 from stockade_network_policy.domain.policy import Limits, Policy
 from stockade_network_policy.domain.ports import LimitStore
+from stockade_network_policy.traffic import TrafficBook
 
 __all__ = ["Judged", "Judgement", "Outcome"]
 
@@ -37,6 +38,7 @@ class Judgement:
         self, catalogue: Catalogue, limits: LimitStore, journal: Journal, *, outcome_wait_s: float = OUTCOME_WAIT_S
     ) -> None:
         self.decisions = Decisions()
+        self.traffic = TrafficBook()
         self._catalogue = catalogue
         self._limits = limits
         self._journal = journal
@@ -62,6 +64,7 @@ class Judgement:
             await self._close_tunnel(judged)
             raise
         self.decisions.add(judged)
+        self.traffic.decided(request.sandbox, decision.verdict is Verdict.ALLOW)
         return decision
 
     async def count(self, request: Request, hits: int) -> Decision:
@@ -117,7 +120,7 @@ class Judgement:
         if judged is None or judged.outcome is not None:
             return False
         self.decisions.alive(judged)
-        return await self._count_bytes(judged, bytes_sent + bytes_received)
+        return await self._count_bytes(judged, bytes_sent, bytes_received)
 
     def overdue(self) -> list[str]:
         """Sandboxes with a tunnel that outlived its policy's `tunnel_lifetime`: to be cut. Each tunnel is told once."""
@@ -178,7 +181,7 @@ class Judgement:
             self.decisions.reopen(judged)
             raise
         await self._close_tunnel(judged)
-        await self._count_bytes(judged, outcome.bytes_sent + outcome.bytes_received)
+        await self._count_bytes(judged, outcome.bytes_sent, outcome.bytes_received)
 
     async def _close_tunnel(self, judged: Judged) -> None:
         if judged.request.method != "CONNECT" or judged.decision.verdict is not Verdict.ALLOW:
@@ -188,10 +191,15 @@ class Judgement:
         except LimitsUnavailable as error:
             log.warning("an ended tunnel counts until its lifetime is over", extra={"error": str(error)})
 
-    async def _count_bytes(self, judged: Judged, total: int) -> bool:
-        new, judged.bytes_counted = total - judged.bytes_counted, max(total, judged.bytes_counted)
-        if new <= 0:
+    async def _count_bytes(self, judged: Judged, sent: int, received: int) -> bool:
+        """Counts what these totals have more than the last ones; True when its agent's tunnels have to be cut."""
+        new_sent = max(0, sent - judged.sent_counted)
+        new_received = max(0, received - judged.received_counted)
+        judged.sent_counted += new_sent
+        judged.received_counted += new_received
+        if not (new := new_sent + new_received):
             return False
+        self.traffic.passed(judged.request.sandbox, new_sent, new_received)
         limits = self._catalogue.rules(judged.request.agent_type).policy.limits
         try:
             return await self._limits.add_bytes(judged.request.agent, limits, new)

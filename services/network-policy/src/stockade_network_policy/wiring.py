@@ -82,7 +82,7 @@ async def wire(settings: PolicySettings) -> Wiring:
         "DecisionService": DecisionHandler(judgement, narrowing),
         "LeaseService": LeaseHandler(leases, snapshots),
         "LimitService": LimitHandler(catalogue, limits, judgement.decisions, permits),
-        "GateService": gate_handlers.GateHandler(gate, catalogue),
+        "GateService": gate_handlers.GateHandler(gate, catalogue, judgement.traffic),
     }
 
     async def on_drain() -> None:

@@ -17,7 +17,7 @@ from stockade_rpckit.tracing import tracer
 
 from stockade_sandbox.domain.errors import EngineRefused, GateUnavailable, SandboxError, StartFailed
 from stockade_sandbox.domain.ports import Container, ContainerStatus, Disks, Door, Engine, Gate, Mount
-from stockade_sandbox.domain.sandbox import NetworkMode, Sandbox
+from stockade_sandbox.domain.sandbox import NetworkMode, Sandbox, Tier
 from stockade_sandbox.places import Places
 from stockade_sandbox.supervision import (
     RUN_DIR,
@@ -27,7 +27,7 @@ from stockade_sandbox.supervision import (
     identity_files,
     supervisor_command,
 )
-from stockade_sandbox.supervision.mounts import AGENT_HOME
+from stockade_sandbox.supervision.mounts import AGENT_HOME, processor_files
 
 log = get_logger(__name__)
 
@@ -226,8 +226,10 @@ class Assembly:
 
 
 def _identity(sandbox: Sandbox) -> dict[str, str]:
-    """Its files in /etc; on the host's network, names are the host's resolver's, as the engine hands them on."""
+    """Its files in /etc and /proc; on the host's network, names are resolved as the engine hands it on."""
     files = identity_files(sandbox.uid, sandbox.uid, sandbox.name)
+    if sandbox.tier is not Tier.GVISOR:  # its kernel answers for itself
+        files |= processor_files(len(sandbox.cpus))
     if sandbox.network_mode is NetworkMode.HOST:
         del files["/etc/resolv.conf"], files["/etc/hosts"]
     return files

@@ -73,7 +73,14 @@ class Lifecycle:
         self.assembly = assemble(self)
         self._ended = ended
         self._cores = sorted(os.sched_getaffinity(0))
-        self.pool = Pool(wanted=warm, sandboxes=sandboxes, assembly=self.assembly, uids=uids, draft=self._draft_member)
+        self.pool = Pool(
+            wanted=warm,
+            sandboxes=sandboxes,
+            assembly=self.assembly,
+            uids=uids,
+            draft=self._draft_member,
+            digest_of=engine.image_digest,
+        )
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._requests: dict[tuple[str, str], tuple[str, asyncio.Task[Sandbox]]] = {}
         self._tasks: set[asyncio.Task[Sandbox]] = set()
@@ -109,6 +116,7 @@ class Lifecycle:
         async with self._lock(name):
             sandbox = self._in(name, State.RUNNING, State.PAUSED)
             await self._engine.resume(name)
+            self.assembly.supervision.thawed(name)
             return await self._to(sandbox, State.RUNNING)
 
     async def update(self, name: str, change: Change, etag: str = "") -> Sandbox:
@@ -150,10 +158,8 @@ class Lifecycle:
         return await self._end(name, reason, message)
 
     async def end(self, sandbox: str, why: str) -> None:
-        """See `Keeper.end`: its supervisor went away or broke the protocol. A paused one is silent as it was told."""
+        """See `Keeper.end`: its supervisor went away or broke the protocol."""
         try:
-            if self.sandboxes.get(sandbox).state is State.PAUSED:
-                return
             await self.expire(sandbox, *self._diagnosis(await self._fate(sandbox), why))
         except SandboxNotFound:
             return
@@ -358,7 +364,8 @@ class Lifecycle:
             return Fate(running=False, detail=_REMOVED)
         running = status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
         detail = "" if running else f"its init process ended with {status.exit_code}"
-        return Fate(running=running, out_of_memory=status.out_of_memory, detail=detail)
+        paused = status.state is ContainerState.PAUSED
+        return Fate(running=running, paused=paused, out_of_memory=status.out_of_memory, detail=detail)
 
     @staticmethod
     def _diagnosis(fate: Fate, why: str) -> tuple[Reason, str]:

@@ -1,22 +1,24 @@
 """How a sandbox is: what it has used, how its supervisor does, what its init wrote."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from stockade_rpckit import threads
 
 from stockade_sandbox import accounts
-from stockade_sandbox.domain.errors import SandboxNotRunning
+from stockade_sandbox.domain.errors import GateUnavailable, SandboxNotRunning
 from stockade_sandbox.domain.ports import Disks, Engine, Gate, LogLine
 from stockade_sandbox.domain.sandbox import Sandbox, State
-from stockade_sandbox.domain.usage import Usage
+from stockade_sandbox.domain.usage import Network, Usage
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.supervision import Supervision
 
-LATE_SECONDS = 40.0
-"""Two of supervision's heartbeats and a bit: older, it is late."""
+LATE_SECONDS = 25.0
+"""A heartbeat that has gone unanswered for longer is late; the next one was due ten seconds before."""
 
 
 class HealthState(StrEnum):
@@ -48,12 +50,17 @@ class Observation:
     async def usage(self, name: str) -> Usage:
         """What it has used. Raises SandboxNotFound, SandboxNotRunning."""
         sandbox = self._present(name)
-        disk, network = await self._disks.usage(name), await self._gate.usage(name)
+        disk, network = await asyncio.gather(self._disks.usage(name), self._network(name))
         try:
             cpu, memory, pids = await threads.run(accounts.read, sandbox.init_pid)
         except (FileNotFoundError, ProcessLookupError):
             raise SandboxNotRunning(name, sandbox.state, "it is just ending") from None
         return Usage(time.time(), cpu, memory, pids, disk, network)
+
+    async def _network(self, name: str) -> Network | None:
+        with suppress(GateUnavailable):
+            return await self._gate.usage(name)
+        return None
 
     def health(self, name: str) -> Health:
         """How its supervisor does, from its heartbeat. Raises SandboxNotFound."""
@@ -64,9 +71,9 @@ class Observation:
             found = self._supervision.health(name)
         except KeyError:
             return Health(HealthState.UNRESPONSIVE, 0.0, "its supervisor has not dialled yet")
-        age = time.time() - found.heard_at
-        if found.attached and age < LATE_SECONDS:
+        if found.attached and found.silent_s < LATE_SECONDS:
             return Health(HealthState.HEALTHY, found.heard_at, "")
+        age = time.time() - found.heard_at
         return Health(HealthState.UNRESPONSIVE, found.heard_at, f"its supervisor was last heard {age:.0f} s ago")
 
     def active_at(self, sandbox: Sandbox) -> float:
@@ -85,9 +92,9 @@ class Observation:
         return True
 
     def busy(self, name: str) -> bool:
-        """Whether a command runs in it."""
+        """Whether a command or file operation is under way in it."""
         try:
-            return self._supervision.health(name).running_execs > 0
+            return self._supervision.health(name).busy
         except KeyError:
             return False
 

@@ -1,7 +1,7 @@
 """Where the host keeps what belongs to a sandbox.
 
 run_dir/sb/<name>/                   the sandbox's own directory: control, egress and api.sock; seen at /run/stockade
-run_dir/sandbox/identity/<name>/     passwd, group, hosts, …: each seen at its place in /etc
+run_dir/sandbox/identity/<name>/     passwd, hosts, cpuinfo, …: each seen at its place in /etc and /proc
 run_dir/sandbox/disks/<name>/        its quota image, mounted; seen at /workspace
 state_dir/sandbox/disks/<name>.img   that image
 state_dir/sandbox/snapshots/         copies of such images, by their own names
@@ -49,7 +49,7 @@ class Places:
         return self.run_dir / "sb" / name
 
     def identity(self, name: str) -> Path:
-        """Files that are seen in its /etc."""
+        """Files that are seen in its /etc and /proc."""
         return self.run_dir / "sandbox" / "identity" / name
 
     def prepare(self) -> None:
@@ -60,12 +60,12 @@ class Places:
         self._make_gateway()
 
     def furnish(self, name: str, files: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-        """Make a sandbox's directories and its identity files; yields (host's file, path inside)."""
+        """Make a sandbox's directories and files of its own; yields (host's file, path inside)."""
         self._make_sockets(name)
         directory = self.identity(name)
         directory.mkdir(exist_ok=True, mode=0o755)
         for target, content in files.items():
-            source = directory / target.removeprefix("/etc/")
+            source = directory / Path(target).name
             source.write_text(content)
             source.chmod(0o644)
             yield source, target

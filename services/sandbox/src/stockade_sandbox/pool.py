@@ -6,13 +6,13 @@ A member is whole but for an agent and a door. Once claimed it is that agent's u
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.assembly import Assembly
-from stockade_sandbox.domain.errors import SandboxError
+from stockade_sandbox.domain.errors import ImageMissing, SandboxError
 from stockade_sandbox.domain.profile import Catalogue
 from stockade_sandbox.domain.sandbox import Limits, Sandbox, Tier
 from stockade_sandbox.sandboxes import Sandboxes
@@ -47,10 +47,15 @@ class Pool:
         assembly: Assembly,
         uids: Uids,
         draft: Callable[[Shape], Sandbox],
+        digest_of: Callable[[str], Awaitable[str]],
     ) -> None:
-        """`draft` makes the value of a new member, with a name, a uid and cores, in state WARM."""
+        """`draft` makes the value of a new member, with a name, a uid and cores, in state WARM.
+
+        `digest_of` tells which image a name leads to. Raises ImageMissing, EngineUnavailable.
+        """
         self._wanted, self._sandboxes, self._assembly, self._uids = wanted, sandboxes, assembly, uids
-        self._draft = draft
+        self._draft, self._digest_of = draft, digest_of
+        self._digests: dict[str, str] = {}
         self._ready: dict[Shape, list[str]] = {shape: [] for shape in wanted}
         self._making: set[str] = set()
         self._claimed_at = 0.0
@@ -63,8 +68,9 @@ class Pool:
         ready = self._ready.get(shape, [])
         while ready:
             name = ready.pop(0)
-            if self._assembly.attached(name):
-                return self._sandboxes.get(name)
+            member = self._sandboxes.get(name)
+            if self._assembly.attached(name) and self._is_current(member):
+                return member
         return None
 
     def ready(self) -> int:
@@ -83,6 +89,18 @@ class Pool:
                 await self._wait(LOOK_SECONDS if shape is None else QUIET_SECONDS)
             elif not await self._made(shape):
                 await asyncio.sleep(FAILED_SECONDS)
+
+    async def refresh(self) -> None:
+        """Remove members whose image's name leads to another one by now. Raises EngineUnavailable."""
+        for image in {shape.image for shape in self._wanted}:
+            try:
+                self._digests[image] = await self._digest_of(image)
+            except ImageMissing:
+                self._digests[image] = ""
+        members = [self._sandboxes.get(name) for ready in self._ready.values() for name in ready]
+        for member in members:
+            if not self._is_current(member):
+                await self.discard(member.name)
 
     async def discard(self, name: str) -> None:
         """Remove a member that nobody claimed. Raises EngineUnavailable; call it again then."""
@@ -119,14 +137,20 @@ class Pool:
         self._making.add(member.name)
         try:
             await self._sandboxes.put(member)
-            await self._sandboxes.put(await self._assembly.build(member))
-            self._ready[shape].append(member.name)
+            built = await self._sandboxes.put(await self._assembly.build(member))
+            if self._is_current(built):
+                self._ready[shape].append(member.name)
+            else:  # the name moved meanwhile
+                await self.discard(member.name)
         except SandboxError:
             self._uids.give_back(member.uid)
             await self._sandboxes.forget(member.name)
             raise
         finally:
             self._making.discard(member.name)
+
+    def _is_current(self, member: Sandbox) -> bool:
+        return self._digests.get(member.image, member.image_digest) == member.image_digest
 
     async def _wait(self, seconds: float) -> None:
         self._woken.clear()

@@ -62,6 +62,8 @@ class Upkeep:
             async for event in events:
                 if event.change is Change.CONNECTED:
                     await _tried(self.sweep())
+                if event.change in (Change.CONNECTED, Change.IMAGES):
+                    await _tried(self._lifecycle.pool.refresh())
                 else:
                     await _tried(self._notice(event.name))
 

@@ -24,6 +24,7 @@ from stockade_network_policy.gate.errors import (
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.handlers.failures import invalid_request
 from stockade_network_policy.handlers.paging import last_shown, page_token
+from stockade_network_policy.traffic import TrafficBook
 
 _DEFAULT_PAGE = 100
 _MUTABLE = {"allowed_domains", "network_mode"}
@@ -32,9 +33,10 @@ _MUTABLE = {"allowed_domains", "network_mode"}
 class GateHandler(gate_service_pb2_grpc.GateServiceServicer):
     """Answers GateService."""
 
-    def __init__(self, gate: Gate, catalogue: Catalogue) -> None:
+    def __init__(self, gate: Gate, catalogue: Catalogue, traffic: TrafficBook) -> None:
         self._gate = gate
         self._catalogue = catalogue
+        self._traffic = traffic
 
     async def OpenDoor(self, request: pb.OpenDoorRequest, context: Any) -> pb.OpenDoorResponse:
         """Open the doors of a sandbox."""
@@ -80,6 +82,22 @@ class GateHandler(gate_service_pb2_grpc.GateServiceServicer):
         if len(doors) > size:
             answer.next_page_token = page_token("doors", doors[size - 1].sandbox)
         return answer
+
+    async def GetDoor(self, request: pb.GetDoorRequest, context: Any) -> pb.GetDoorResponse:
+        """Tell one sandbox's door, and what went through it."""
+        door = self._gate.doors.get(request.sandbox)
+        if door is None:
+            raise DoorNotFound(request.sandbox)
+        traffic = self._traffic.of(request.sandbox)
+        return pb.GetDoorResponse(
+            door=_told(door),
+            traffic=pb.DoorTraffic(
+                sent_bytes=traffic.sent,
+                received_bytes=traffic.received,
+                allowed_requests=traffic.allowed,
+                refused_requests=traffic.refused,
+            ),
+        )
 
     async def GetGateStatus(self, request: pb.GetGateStatusRequest, context: Any) -> pb.GetGateStatusResponse:
         """Tell how the gate is."""

@@ -14,6 +14,7 @@ from stockade_sandbox.domain.sandbox import NetworkMode
 from stockade_sandbox.domain.usage import Network
 
 _CALL_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 _PAGE = 1000
 
 
@@ -48,8 +49,15 @@ class GrpcGate:
                 return found
 
     async def usage(self, sandbox: str) -> Network:
-        """See `Gate.usage`: the gate's contract does not tell it yet, so it is all zero."""
-        return Network()
+        """See `Gate.usage`."""
+        answer = await _called(self._stub.GetDoor(pb.GetDoorRequest(sandbox=sandbox), timeout=_LOOK_SECONDS))
+        traffic = answer.traffic
+        return Network(
+            sent=traffic.sent_bytes,
+            received=traffic.received_bytes,
+            allowed=traffic.allowed_requests,
+            refused=traffic.refused_requests,
+        )
 
 
 async def _called(call: Awaitable[Any]) -> Any:

@@ -65,13 +65,15 @@ class Change(StrEnum):
 
     DIED = "DIED"
     REMOVED = "REMOVED"
+    IMAGES = "IMAGES"
+    """An image came or went, or a name leads to another one."""
     CONNECTED = "CONNECTED"
     """The stream of events is up again: what happened meanwhile was not told."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """Something that happened to one of our containers."""
+    """Something that happened to one of our containers, or to images."""
 
     change: Change
     name: str = ""
@@ -91,6 +93,10 @@ class Engine(Protocol):
 
     async def version(self) -> str:
         """The engine and its version, e.g. "docker 20.10.24"."""
+        ...
+
+    async def image_digest(self, image: str) -> str:
+        """The digest that a name leads to now, as in `ContainerStatus.image_digest`. Raises ImageMissing."""
         ...
 
     async def create(self, container: Container) -> None:
@@ -126,7 +132,7 @@ class Engine(Protocol):
         ...
 
     def events(self) -> AsyncGenerator[EngineEvent, None]:
-        """What happens to our containers, from now on. Goes on through an engine's restart."""
+        """What happens to our containers, and to images, from now on. Goes on through an engine's restart."""
         ...
 
     def logs(self, name: str, tail: int, follow: bool) -> AsyncGenerator[LogLine, None]:
@@ -254,5 +260,5 @@ class Gate(Protocol):
         ...
 
     async def usage(self, sandbox: str) -> Network:
-        """What went through its door."""
+        """What went through its door. Raises GateUnavailable, also where it has none."""
         ...

@@ -65,4 +65,5 @@ class Usage:
     memory: Memory = Memory()
     pids: Pids = Pids()
     disk: Disk = Disk()
-    network: Network = Network()
+    network: Network | None = None
+    """None where the gate does not tell."""

@@ -5,12 +5,12 @@ user. Inside, before anything of the agent runs, the supervisor's interpreter be
 no_new_privs, which bubblewrap always sets, makes that final.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stockade_sandbox.domain.ports import Container
-from stockade_sandbox.engines.hardening import MASKED_PATHS, READ_ONLY_PATHS
+from stockade_sandbox.engines.hardening import READ_ONLY_PATHS, masked_paths
 from stockade_sandbox.supervision import supervisor_command
 
 _MIB = 1 << 20
@@ -57,7 +57,8 @@ def mount_points(container: Container) -> Iterator[tuple[str, bool]]:
     for path in ("/proc", "/dev", "/tmp"):  # noqa: S108 - inside the sandbox
         yield path, True
     for mount in container.mounts:
-        yield mount.target, mount.source.is_dir()
+        if not mount.target.startswith("/proc/"):  # the kernel has it there
+            yield mount.target, mount.source.is_dir()
 
 
 def _wall(container: Container, outfit: Outfit) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _wall(container: Container, outfit: Outfit) -> Iterator[str]:
     yield from _tmpfs("/dev/shm", min(64 * _MIB, container.limits.memory // 8))  # noqa: S108
     for mount in container.mounts:
         yield from ("--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target)
-    yield from _masks(outfit.empty)
+    yield from _masks(masked_paths(container), outfit.empty)
     for name, value in _ENVIRONMENT.items():
         yield from ("--setenv", name, value)
     yield from ("--chdir", container.working_dir)
@@ -83,9 +84,9 @@ def _tmpfs(path: str, size: int) -> tuple[str, ...]:
     return "--perms", "1777", "--size", str(size), "--tmpfs", path
 
 
-def _masks(empty: Path) -> Iterator[str]:
+def _masks(masked: Iterable[str], empty: Path) -> Iterator[str]:
     """What a container has masked or read-only, as far as it is here: there is no /sys."""
-    for path in MASKED_PATHS:
+    for path in masked:
         here = Path(path)
         if path.startswith("/proc/") and here.exists():
             yield from ("--tmpfs", path) if here.is_dir() else ("--ro-bind", str(empty), path)

@@ -37,6 +37,7 @@ _STATES = {
     "paused": ContainerState.PAUSED,
 }
 _CHANGES = {"die": Change.DIED, "destroy": Change.REMOVED}
+_IMAGE_EVENTS = ("tag", "untag", "pull", "load", "import", "delete")
 _UNREACHABLE = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
@@ -58,6 +59,13 @@ class DockerEngine:
         """See `Engine.version`."""
         found = await self._run(docker.APIClient.version)
         return f"docker {found['Version']}"
+
+    async def image_digest(self, image: str) -> str:
+        """See `Engine.image_digest`."""
+        try:
+            return str((await self._run(docker.APIClient.inspect_image, image))["Id"])
+        except EngineRefused as error:
+            raise ImageMissing(image) from error
 
     async def create(self, container: Container) -> None:
         """See `Engine.create`."""
@@ -94,7 +102,7 @@ class DockerEngine:
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """See `Engine.events`."""
-        filters = {"type": "container", "label": self._label, "event": list(_CHANGES)}
+        filters = {"type": ["container", "image"], "event": [*_CHANGES, *_IMAGE_EVENTS]}
         while True:
             try:
                 stream = await self._run(docker.APIClient.events, filters=filters, decode=True)
@@ -104,7 +112,10 @@ class DockerEngine:
             yield EngineEvent(Change.CONNECTED)
             async with aclosing(_read(stream)) as told:
                 async for event in told:
-                    yield EngineEvent(_CHANGES[event["Action"]], event["Actor"]["Attributes"]["name"])
+                    if event["Type"] == "image":
+                        yield EngineEvent(Change.IMAGES)
+                    elif (of := event["Actor"]["Attributes"]).get(SERVICE_LABEL) == self._service_id:
+                        yield EngineEvent(_CHANGES[event["Action"]], of["name"])
 
     async def logs(self, name: str, tail: int, follow: bool) -> AsyncGenerator[LogLine, None]:
         """See `Engine.logs`."""

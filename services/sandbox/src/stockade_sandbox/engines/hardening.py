@@ -94,7 +94,7 @@ def host_config(container: Container, image_volumes: Iterable[str]) -> dict[str,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
         "ReadonlyRootfs": True,
-        "MaskedPaths": list(MASKED_PATHS),
+        "MaskedPaths": list(masked_paths(container)),
         "ReadonlyPaths": list(READ_ONLY_PATHS),
         "IpcMode": "private",
         "CgroupnsMode": "private",
@@ -109,6 +109,12 @@ def host_config(container: Container, image_volumes: Iterable[str]) -> dict[str,
         "RestartPolicy": {"Name": "no"},
         "Init": False,
     }
+
+
+def masked_paths(container: Container) -> Iterable[str]:
+    """What nobody inside may read, but for what a mount of ours stands in for."""
+    ours = {mount.target for mount in container.mounts}
+    return (path for path in MASKED_PATHS if path not in ours)
 
 
 def limit_fields(limits: Limits) -> dict[str, int]:

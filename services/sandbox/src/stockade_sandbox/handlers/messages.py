@@ -7,7 +7,7 @@ from stockade.sandbox.v1 import profile_service_pb2, sandbox_pb2, sandbox_servic
 from stockade_sandbox.domain.profile import Profile
 from stockade_sandbox.domain.sandbox import Filter, Limits, NetworkMode, Request, Sandbox, State, Tier
 from stockade_sandbox.domain.snapshot import Snapshot
-from stockade_sandbox.domain.usage import Usage
+from stockade_sandbox.domain.usage import Network, Usage
 
 
 def timestamp(seconds: float) -> Timestamp | None:
@@ -130,7 +130,7 @@ def snapshot_message(snapshot: Snapshot) -> sandbox_pb2.Snapshot:
 
 def usage_message(usage: Usage) -> sandbox_pb2.SandboxUsage:
     """To the contract."""
-    cpu, memory, pids, disk, network = usage.cpu, usage.memory, usage.pids, usage.disk, usage.network
+    cpu, memory, pids, disk = usage.cpu, usage.memory, usage.pids, usage.disk
     return sandbox_pb2.SandboxUsage(
         read_time=timestamp(usage.read_at),
         cpu=sandbox_pb2.CpuUsage(
@@ -156,10 +156,14 @@ def usage_message(usage: Usage) -> sandbox_pb2.SandboxUsage:
             used_inodes=disk.inodes_used,
             limit_inodes=disk.inodes_limit,
         ),
-        network=sandbox_pb2.NetworkUsage(
-            sent_bytes=network.sent,
-            received_bytes=network.received,
-            allowed_requests=network.allowed,
-            refused_requests=network.refused,
-        ),
+        network=_network_message(usage.network) if usage.network else None,
+    )
+
+
+def _network_message(network: Network) -> sandbox_pb2.NetworkUsage:
+    return sandbox_pb2.NetworkUsage(
+        sent_bytes=network.sent,
+        received_bytes=network.received,
+        allowed_requests=network.allowed,
+        refused_requests=network.refused,
     )

@@ -13,6 +13,9 @@ class Health:
     """When it was last heard, in seconds of `time.time()`; 0 if never."""
     round_trip_s: float
     """How long its last heartbeat took, in seconds."""
-    running_execs: int
+    silent_s: float
+    """For how long a heartbeat has gone unanswered, in seconds; while frozen it owes no answer."""
+    busy: bool
+    """Whether an exec or file operation is under way."""
     active_at: float
     """When an exec or file operation last began or ended, or a caller last spoke to one; for idle timeouts."""

@@ -9,6 +9,8 @@ class Fate:
     """What the engine knows of a sandbox's container."""
 
     running: bool
+    paused: bool = False
+    """Whether it runs and is frozen: its supervisor is silent as it was told."""
     out_of_memory: bool = False
     """Whether the kernel killed its PID 1 since the memory limit was reached."""
     detail: str = ""

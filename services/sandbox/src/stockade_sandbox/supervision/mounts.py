@@ -47,3 +47,17 @@ def identity_files(uid: int, gid: int, sandbox: str) -> dict[str, str]:
         "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\t{sandbox}\n",
         "/etc/hostname": f"{sandbox}\n",
     }
+
+
+def processor_files(count: int) -> dict[str, str]:
+    """What programs read to count processors, /proc/cpuinfo and /proc/stat, for `count` of no kind (proc(5)).
+
+    Mounted over the kernel's own, which tell of the host; an empty file would leave Node.js without any processor.
+    """
+    model = "vendor_id\t: unknown\nmodel name\t: unknown\ncpu MHz\t\t: 0.000\n"
+    times = " ".join(["0"] * 10)
+    lines = "".join(f"cpu{number} {times}\n" for number in range(count))
+    return {
+        "/proc/cpuinfo": "".join(f"processor\t: {number}\n{model}\n" for number in range(count)),
+        "/proc/stat": f"cpu  {times}\n{lines}intr 0\nctxt 0\nbtime 0\nprocesses 0\nprocs_running 1\nprocs_blocked 0\n",
+    }

@@ -95,7 +95,8 @@ class Post:
             attached=self._attached.is_set(),
             heard_at=self._heard_at,
             round_trip_s=self._round_trip_s,
-            running_execs=sum(item.state is not ExecState.ENDED for item in self._by_id.values()),
+            silent_s=0.0 if self._pinged_at is None else self._loop.time() - self._pinged_at,
+            busy=bool(self._execs),
             active_at=self._active_at,
         )
 
@@ -107,6 +108,11 @@ class Post:
 
     def close(self, why: str, lost: bool = True) -> None:
         """Lets go of the line; with `lost`, what runs is lost for good."""
+    def thawed(self) -> None:
+        """It was frozen: what it owes an answer to, it owes from now on."""
+        if self._pinged_at is not None:
+            self._pinged_at = self._loop.time()
+
         self._closed = True
         self._listener.close()
         if self._link is not None:
@@ -378,6 +384,8 @@ class Post:
     def _end(self, why: str) -> None:
         """Has the sandbox ended. That closes this post, which must not cancel it."""
         self._lose(why, init_out_of_memory=False)
+            if fate.paused:
+                deadline = self._loop.time() + _RETURN_TIMEOUT_S
         task = self._loop.create_task(self._keeper.end(self.sandbox, why))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)

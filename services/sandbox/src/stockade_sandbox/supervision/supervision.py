@@ -53,6 +53,11 @@ class Supervision:
         """How its supervisor does. Raises KeyError for a sandbox that is not open."""
         return self._posts[sandbox].health()
 
+    def thawed(self, sandbox: str) -> None:
+        """Tells that a frozen sandbox goes on."""
+        if (post := self._posts.get(sandbox)) is not None:
+            post.thawed()
+
     async def close(self, sandbox: str, why: str = "the sandbox was deleted") -> None:
         """Ends what runs as sandbox_lost, stops listening, removes the socket. Closing a closed one does nothing."""
         post = self._posts.pop(sandbox, None)

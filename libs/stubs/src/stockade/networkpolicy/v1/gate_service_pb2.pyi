@@ -110,6 +110,32 @@ class ListDoorsResponse(_message.Message):
     next_page_token: str
     def __init__(self, doors: _Optional[_Iterable[_Union[Door, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetDoorRequest(_message.Message):
+    __slots__ = ("sandbox",)
+    SANDBOX_FIELD_NUMBER: _ClassVar[int]
+    sandbox: str
+    def __init__(self, sandbox: _Optional[str] = ...) -> None: ...
+
+class GetDoorResponse(_message.Message):
+    __slots__ = ("door", "traffic")
+    DOOR_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    door: Door
+    traffic: DoorTraffic
+    def __init__(self, door: _Optional[_Union[Door, _Mapping]] = ..., traffic: _Optional[_Union[DoorTraffic, _Mapping]] = ...) -> None: ...
+
+class DoorTraffic(_message.Message):
+    __slots__ = ("sent_bytes", "received_bytes", "allowed_requests", "refused_requests")
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    sent_bytes: int
+    received_bytes: int
+    allowed_requests: int
+    refused_requests: int
+    def __init__(self, sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., allowed_requests: _Optional[int] = ..., refused_requests: _Optional[int] = ...) -> None: ...
+
 class GetGateStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

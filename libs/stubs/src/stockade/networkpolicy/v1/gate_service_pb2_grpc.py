@@ -57,6 +57,11 @@ class GateServiceStub:
                 request_serializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsRequest.SerializeToString,
                 response_deserializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsResponse.FromString,
                 _registered_method=True)
+        self.GetDoor = channel.unary_unary(
+                '/stockade.networkpolicy.v1.GateService/GetDoor',
+                request_serializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorRequest.SerializeToString,
+                response_deserializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorResponse.FromString,
+                _registered_method=True)
         self.GetGateStatus = channel.unary_unary(
                 '/stockade.networkpolicy.v1.GateService/GetGateStatus',
                 request_serializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetGateStatusRequest.SerializeToString,
@@ -119,6 +124,15 @@ class GateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDoor(self, request, context):
+        """Tells one sandbox's door, and what went through it. Callers: services, operators, auditors.
+
+        Reasons: DOOR_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetGateStatus(self, request, context):
         """Tells whether Envoy is connected, since when, and what it says of its doors. Callers: services, operators, auditors.
         """
@@ -158,6 +172,11 @@ def add_GateServiceServicer_to_server(servicer, server):
                     servicer.ListDoors,
                     request_deserializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsRequest.FromString,
                     response_serializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsResponse.SerializeToString,
+            ),
+            'GetDoor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDoor,
+                    request_deserializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorRequest.FromString,
+                    response_serializer=stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorResponse.SerializeToString,
             ),
             'GetGateStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGateStatus,
@@ -281,6 +300,33 @@ class GateService:
             '/stockade.networkpolicy.v1.GateService/ListDoors',
             stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsRequest.SerializeToString,
             stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.ListDoorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDoor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stockade.networkpolicy.v1.GateService/GetDoor',
+            stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorRequest.SerializeToString,
+            stockade_dot_networkpolicy_dot_v1_dot_gate__service__pb2.GetDoorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from stockade.networkpolicy.v1 import decision_service_pb2 as pb
 from stockade.networkpolicy.v1 import limit_service_pb2 as limits_pb
 from stockade.networkpolicy.v1 import policy_pb2 as policies
@@ -177,6 +178,26 @@ def test_outcomes_in_a_batch_are_told_apart(service: PolicyService) -> None:
     assert [pb.RecordResult.Name(r).removeprefix("RECORD_RESULT_") for r in results] == [
         "RECORDED", "CLOSED_BEFORE", "NOT_FOUND", "NOT_FOUND",
     ]  # fmt: skip
+
+
+def test_how_the_gates_requests_ended_is_not_the_agents_to_say(service: PolicyService) -> None:
+    put(service, "gated")
+    asked = external_auth_pb2.CheckRequest()
+    asked.attributes.context_extensions.update({"stockade-agent": "gated-1", "stockade-agent-type": "gated"})
+    asked.attributes.request.http.method, asked.attributes.request.http.host = "GET", "a.com"
+    with grpc.insecure_channel(f"unix:{service.run_dir}/services/envoy.sock") as channel:
+        answer = external_auth_pb2_grpc.AuthorizationStub(channel).Check(asked)
+    record = pb.RecordRequestRequest(
+        decision_id=answer.dynamic_metadata["decision"], outcome=pb.RequestOutcome(status=200, bytes_sent=1)
+    )
+    agent = service.agent("gated-1", "gated")
+    with pytest.raises(grpc.RpcError) as error:
+        agent.decisions.RecordRequest(record)
+    assert failure(error.value)[:2] == ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED")
+    batch = pb.BatchRecordRequestsRequest(records=[record])
+    assert agent.decisions.BatchRecordRequests(batch).results == [pb.RECORD_RESULT_REFUSED]
+    assert not service.entries(intent_id=record.decision_id)
+    assert service.service.decisions.RecordRequest(record).recorded
 
 
 def test_the_latest_refusals_of_a_sandbox(service: PolicyService) -> None:

@@ -124,10 +124,18 @@ class Portal:
             self.run(items.__aexit__(None, None, None))  # type: ignore[arg-type]  # typeshed: Coroutine | Awaitable
 
     def close(self) -> None:
-        """End the loop and its thread."""
+        """Cancel what still runs, then end the loop and its thread."""
+        self.run(_cancel_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from pathlib import Path
 
+from stockade_network_policy.adapters.sqlite import open_database
 from stockade_network_policy.domain.permits import MessageLimit
 
 _SCHEMA = """
@@ -23,12 +23,8 @@ class SqliteMessageLimits:
     """See `MessageLimitStore`."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()  # one connection, one statement at a time
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute(_SCHEMA)
+        self._lock = threading.Lock()
+        self._connection = open_database(path, _SCHEMA)
 
     def all(self) -> list[MessageLimit]:
         """See `MessageLimitStore`."""

@@ -1,12 +1,8 @@
-"""Policies in SQLite: one table of versions, of which the last of each agent type is what holds.
-
-WAL with `synchronous=FULL`: a change that was answered survives a crash. Several processes may share the file.
-"""
+"""Policies in SQLite: one table of versions, of which the last of each agent type is what holds."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from stockade_network_policy.adapters.sqlite import open_database
 from stockade_network_policy.domain.policy import Change, Limits, Mode, Policy, Version
 from stockade_network_policy.domain.ports import SEED, Write, next_version, seed_write
 
@@ -37,12 +34,8 @@ class SqlitePolicies:
     """See `PolicyStore`."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()  # one connection, one statement at a time
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute(_SCHEMA)
+        self._lock = threading.Lock()
+        self._connection = open_database(path, _SCHEMA)
 
     def revision(self) -> int:
         """See `PolicyStore`."""

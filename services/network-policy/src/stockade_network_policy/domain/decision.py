@@ -19,6 +19,13 @@ class Verdict(StrEnum):
     LIMIT = "LIMIT"  # a limit says not now: `retry_after_s` says when
 
 
+class Origin(StrEnum):
+    """By which way a question came."""
+
+    GATE = "GATE"  # an Envoy asks, ours or a mesh's: it holds the request, and tells itself how it ended
+    RPC = "RPC"  # whoever asks also says how it ended
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One question. `host` is as the asker typed it; only `decide` makes it canonical."""
@@ -35,6 +42,7 @@ class Request:
     malformed: str = ""  # why the asker's own protocol refuses the request (two Host headers, …): denied, recorded
     lease: str = ""  # `<lease id>.<ticket>` of a request that was decided in-process: debited instead of the bucket
     traceparent: str = ""
+    origin: Origin = Origin.RPC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from google.rpc import code_pb2, status_pb2
 from stockade_audit import RecordUnavailable
 
 from stockade_network_policy import refusals
-from stockade_network_policy.domain.decision import Decision, Request, Verdict
+from stockade_network_policy.domain.decision import Decision, Origin, Request, Verdict
 from stockade_network_policy.gate import target
 from stockade_network_policy.judgement import Judgement
 
@@ -79,6 +79,7 @@ def _http(http: AttributeContext.HttpRequest, whose: dict[str, Any]) -> Request:
         path=http.path,
         lease=http.headers.get("x-stockade-lease", ""),
         traceparent=http.headers.get("traceparent", ""),
+        origin=Origin.GATE,
     )
 
 
@@ -86,7 +87,7 @@ def _tcp(attributes: AttributeContext, whose: dict[str, Any]) -> Request:
     """A connection: by the name its TLS asks for, else by the address it goes to."""
     address = attributes.destination.address.socket_address
     host = attributes.tls_session.sni or address.address
-    return Request(**whose, host=host, port=address.port_value, method="TCP")
+    return Request(**whose, host=host, port=address.port_value, method="TCP", origin=Origin.GATE)
 
 
 def _allowed(asked: Request, decision: Decision) -> pb.CheckResponse:

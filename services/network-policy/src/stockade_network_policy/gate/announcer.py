@@ -65,14 +65,15 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
             DoorRefused: Envoy would not take one of them.
             GateUnavailable: it is not connected, or did not answer in time.
         """
-        futures = [self._future(name) for name in names if not self.is_settled(name)]
-        if not futures:
-            return
+        futures = {name: self._future(name) for name in names if not self.is_settled(name)}
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.gather(*futures)
+                await asyncio.gather(*futures.values())
         except TimeoutError as error:
             raise GateUnavailable(timeout_s) from error
+        finally:
+            for name, future in futures.items():
+                self._forget(name, future)
 
     async def DeltaListeners(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """Serve one Envoy until it goes; the latest to connect is the one that counts."""
@@ -126,6 +127,14 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, []).append(future)
         return future
+
+    def _forget(self, name: str, future: "asyncio.Future[None]") -> None:
+        """Nobody waits any more, whatever came of it."""
+        waiting = self._waiting.get(name, [])
+        if future in waiting:
+            waiting.remove(future)
+        if not waiting:
+            self._waiting.pop(name, None)
 
     def _resolve(self, name: str, refusal: str) -> None:
         for future in self._waiting.pop(name, ()):

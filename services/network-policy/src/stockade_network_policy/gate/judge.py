@@ -18,7 +18,7 @@ from stockade_rpckit.logs import get_logger
 from stockade_rpckit.tracing import extract, tracer
 
 from stockade_network_policy import refusals
-from stockade_network_policy.domain.decision import Decision, Request, Verdict
+from stockade_network_policy.domain.decision import Decision, Origin, Request, Verdict
 from stockade_network_policy.gate import sockets, target
 from stockade_network_policy.gate.door import Door
 from stockade_network_policy.handlers.explain import explain
@@ -175,6 +175,7 @@ def _request(headers: Headers, door: Door) -> Request:
         narrowing=door.narrowing,
         lease=headers.get("x-lease", ""),
         traceparent=headers.get("traceparent", ""),
+        origin=Origin.GATE,
     )
 
 

@@ -13,10 +13,10 @@ from stockade_rpckit.recording import current_record
 from stockade_rpckit.tracing import current_traceparent
 
 from stockade_network_policy.decisions import Judged
-from stockade_network_policy.domain.decision import Request
+from stockade_network_policy.domain.decision import Origin, Request
 from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import asker, subject
-from stockade_network_policy.handlers.failures import decision_not_found
+from stockade_network_policy.handlers.failures import caller_not_allowed, decision_not_found
 from stockade_network_policy.judgement import Judgement
 from stockade_network_policy.pace import Pace
 from stockade_network_policy.snapshots import Narrowing
@@ -61,6 +61,8 @@ class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
         result = await self._record(request)
         if result == pb.RECORD_RESULT_NOT_FOUND:
             raise decision_not_found(request.decision_id)
+        if result == pb.RECORD_RESULT_REFUSED:
+            raise caller_not_allowed(f"{request.decision_id} was asked by the gate, which tells itself how it ended")
         return pb.RecordRequestResponse(recorded=result == pb.RECORD_RESULT_RECORDED)
 
     async def BatchRecordRequests(
@@ -110,8 +112,11 @@ class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
         )
 
     async def _record(self, record: pb.RecordRequestRequest) -> pb.RecordResult:
-        if self._find(record.decision_id) is None:
+        judged = self._find(record.decision_id)
+        if judged is None:
             return pb.RECORD_RESULT_NOT_FOUND
+        if judged.request.origin is Origin.GATE and current_principal().kind is PrincipalKind.AGENT:
+            return pb.RECORD_RESULT_REFUSED
         outcome = record.outcome
         recorded = await self._judgement.outcome(
             record.decision_id,

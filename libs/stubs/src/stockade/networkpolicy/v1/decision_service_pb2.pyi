@@ -26,6 +26,7 @@ class RecordResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORD_RESULT_RECORDED: _ClassVar[RecordResult]
     RECORD_RESULT_CLOSED_BEFORE: _ClassVar[RecordResult]
     RECORD_RESULT_NOT_FOUND: _ClassVar[RecordResult]
+    RECORD_RESULT_REFUSED: _ClassVar[RecordResult]
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_ALLOW: Verdict
 VERDICT_DENY: Verdict
@@ -34,6 +35,7 @@ RECORD_RESULT_UNSPECIFIED: RecordResult
 RECORD_RESULT_RECORDED: RecordResult
 RECORD_RESULT_CLOSED_BEFORE: RecordResult
 RECORD_RESULT_NOT_FOUND: RecordResult
+RECORD_RESULT_REFUSED: RecordResult
 
 class RequestToCheck(_message.Message):
     __slots__ = ("agent", "agent_type", "sandbox", "method", "scheme", "host", "port", "path")

@@ -109,9 +109,11 @@ class DecisionServiceServicer:
 
     def RecordRequest(self, request, context):
         """Says how a request ended that was allowed. Idempotent: the first outcome stands, later ones are answered with
-        `recorded` false. Decisions whose outcome never comes are closed as `outcome_unknown`. Callers: as CheckRequest.
+        `recorded` false. Decisions whose outcome never comes are closed as `outcome_unknown`. Callers: as CheckRequest; of
+        what the gate asked, the gate tells, and never the agent.
 
-        Reasons: DECISION_NOT_FOUND (never made, another agent's, or longer ago than decisions are kept).
+        Reasons: DECISION_NOT_FOUND (never made, another agent's, or longer ago than decisions are kept),
+        CALLER_NOT_ALLOWED (the gate asked).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -2,20 +2,23 @@
 
 import contextlib
 import random
-import subprocess
+import statistics
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
-from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2
+from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_pb2
 
+from support.census import at_peace, ever_made, listed, listeners, remains
 from support.engine import EngineInUse
-from support.sandbox_service import Caller, ServedSandboxes, eventually, mounts_below, served_sandboxes
+from support.sandbox_service import Caller, ServedSandboxes, eventually, served_sandboxes
 
 pytestmark = pytest.mark.docker
+
+COUNT = "i=0; while :; do echo $i; i=$((i + 1)); sleep 0.05; done"
+RECOVERY_SECONDS = 2.0
 
 
 @pytest.fixture
@@ -25,45 +28,15 @@ def served(engine: EngineInUse) -> Iterator[ServedSandboxes]:
         yield running
 
 
-def census(served: ServedSandboxes) -> dict[str, set[str]]:
-    """Every kind of thing that exists of a sandbox, by the sandbox's name."""
-    return {
-        "containers": served.containers(),
-        "mounts": {Path(mount).name for mount in mounts_below(served.root)},
-        "images": {path.stem for path in (served.state_dir / "sandbox/disks").iterdir()},
-        "loops": {Path(line).stem for line in _loops().splitlines() if str(served.root) in line},
-        "mount points": {path.name for path in (served.run_dir / "sandbox/disks").iterdir()},
-        "identities": {path.name for path in (served.run_dir / "sandbox/identity").iterdir()},
-        "sockets": {path.parent.name for path in (served.run_dir / "sb").glob("*/control.sock")},
-        "directories": {path.name for path in (served.run_dir / "sb").iterdir()},
-        "listed": _listed(served.operator()),
-    }
-
-
-def _loops() -> str:
-    return subprocess.run(["losetup", "--noheadings", "--output", "BACK-FILE"], capture_output=True, text=True).stdout
-
-
-def _listed(caller: Caller) -> set[str]:
-    found = caller.sandboxes.ListSandboxes(sandbox_service_pb2.ListSandboxesRequest()).sandboxes
-    return {sandbox.name for sandbox in found}
-
-
-def at_peace(served: ServedSandboxes, names: set[str]) -> bool:
-    """Whether exactly `names` exist, each whole."""
-    return all(found == names for found in census(served).values())
-
-
 def test_running_sandboxes_outlive_the_service(served: ServedSandboxes) -> None:
     ada = served.operator()
     running, paused = ada.create(), ada.create()
     ada.sandboxes.PauseSandbox(sandbox_service_pb2.PauseSandboxRequest(name=paused.name))
     ada.run(running.name, "sh", "-c", "echo kept > /workspace/kept")
     served.kill()
-    started = time.monotonic()
     served.start()
     ada = served.operator()
-    eventually(lambda: _runs(ada, running.name), seconds=2 - (time.monotonic() - started) + 1)
+    eventually(lambda: _runs(ada, running.name), seconds=RECOVERY_SECONDS)
     assert ada.run(running.name, "cat", "/workspace/kept").stdout == b"kept\n"
     assert ada.get(running.name).state == sandbox_pb2.SANDBOX_STATE_RUNNING
     assert ada.get(paused.name).state == sandbox_pb2.SANDBOX_STATE_PAUSED
@@ -87,10 +60,13 @@ def test_what_died_meanwhile_is_lost(served: ServedSandboxes) -> None:
     assert at_peace(served, set())
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandboxes) -> None:
+    began = time.time()
     kept = served.operator().create()
+    output = Counting(served.operator(), kept.name)
     chance = random.Random(20)
+    recovered_after = []
     for _ in range(kills):
         churners = [threading.Thread(target=_churn, args=(served.operator(),)) for _ in range(3)]
         for churner in churners:
@@ -100,13 +76,22 @@ def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandbox
         for churner in churners:
             churner.join()
         served.start()
-        eventually(lambda: at_peace(served, _listed(served.operator())), seconds=10)
+        serving = time.monotonic()
         ada = served.operator()
-        assert kept.name in _listed(ada)
-        for name in _listed(ada) - {kept.name}:
+        eventually(lambda ada=ada: _runs(ada, kept.name), seconds=10)
+        recovered_after.append(time.monotonic() - serving)
+        output.read_on(ada)
+        eventually(lambda: at_peace(served, listed(served.operator())), seconds=10)
+        assert kept.name in listed(ada)
+        for name in listed(ada) - {kept.name}:
             ada.delete(name)
+    assert statistics.median(recovered_after) < RECOVERY_SECONDS, recovered_after
     assert eventually(lambda: at_peace(served, {kept.name}))
-    eventually(lambda: _runs(served.operator(), kept.name), seconds=3)
+    assert listeners(served) == [kept.name]
+    made = ever_made(served, began)
+    kept_id = served.engine.docker("inspect", "--format", "{{.Id}}", kept.name)
+    assert len(made) > kills
+    assert eventually(lambda: not remains(made - {kept_id})), remains(made - {kept_id})
 
 
 def test_parts_that_belong_to_nobody_are_removed(served: ServedSandboxes) -> None:
@@ -116,6 +101,36 @@ def test_parts_that_belong_to_nobody_are_removed(served: ServedSandboxes) -> Non
     (served.run_dir / "sandbox/identity/sb-strangernames").mkdir()
     served.start()
     assert eventually(lambda: at_peace(served, set()))
+
+
+class Counting:
+    """A program that counts, whose caller comes again after each restart and misses no number."""
+
+    def __init__(self, caller: Caller, sandbox: str) -> None:
+        start = {
+            "sandbox": sandbox,
+            "command": {"args": ("sh", "-c", COUNT), "timeout": {"seconds": 3600}},
+            "detach_on_cancel": True,
+        }
+        call = caller.execs.Exec(iter([exec_service_pb2.ExecRequest(start=start)]))
+        self._attach = {"sandbox": sandbox, "exec": next(call).started.exec}
+        self._seen = b""
+        call.cancel()
+
+    def read_on(self, caller: Caller) -> None:
+        """Reads from where it left off until a new number has come; all numbers so far come one after another."""
+        attach = {**self._attach, "offset": len(self._seen)}
+        call = caller.execs.AttachExec(iter([exec_service_pb2.AttachExecRequest(attach=attach)]), timeout=20)
+        before = len(self._seen)
+        for event in call:
+            assert not event.HasField("gap"), event
+            assert not event.HasField("ended"), event
+            self._seen += event.stdout.data
+            if self._seen[before:].count(b"\n") > 1:
+                break
+        call.cancel()
+        numbers = [int(line) for line in self._seen.splitlines()[:-1]]
+        assert numbers == list(range(len(numbers)))
 
 
 def _churn(caller: Caller) -> None:

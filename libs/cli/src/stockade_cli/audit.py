@@ -1,4 +1,4 @@
-"""`stockade audit`: read, follow, count, export and verify the record."""
+"""`stockade audit`: read, follow, count and export the record."""
 
 import json
 import sys
@@ -10,15 +10,10 @@ from typing import Any, BinaryIO
 
 import click
 from google.protobuf.json_format import MessageToDict
-from stockade.audit.v1 import (
-    audit_service_pb2,
-    audit_service_pb2_grpc,
-    entry_pb2,
-    integrity_service_pb2,
-    integrity_service_pb2_grpc,
-)
+from stockade.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, entry_pb2
 
 from stockade_cli.audit_filter import HEADERS, ago, entry_filter, filter_options, printable, row
+from stockade_cli.audit_proof import evidence, status, verify
 from stockade_cli.connection import stub
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
@@ -26,7 +21,6 @@ from stockade_cli.findings import findings
 from stockade_cli.output import json_option, print_fields, print_table, say
 
 SERVICE = audit_service_pb2_grpc.AuditServiceStub
-INTEGRITY = integrity_service_pb2_grpc.IntegrityServiceStub
 PAGE = 1000
 FORMATS = [name.removeprefix("EXPORT_FORMAT_").lower() for name, n in audit_service_pb2.ExportFormat.items() if n]
 DIMENSIONS = [
@@ -39,7 +33,8 @@ def audit() -> None:
     """Read, verify and export the audit record."""
 
 
-audit.add_command(findings)
+for command in (findings, verify, status, evidence):
+    audit.add_command(command)
 
 
 @audit.command("list")
@@ -128,22 +123,6 @@ def export(form: str, output: Path | None, **chosen: Any) -> None:
     say(f"{entries} entries exported")
 
 
-@audit.command()
-@click.argument("journals", nargs=-1)
-@json_option
-def verify(journals: tuple[str, ...], as_json: bool) -> None:
-    """Read the record again and hold it to what was signed and witnessed; fails when something does not fit."""
-    with stub(INTEGRITY, "audit") as service:
-        reports = list(service.VerifyRecord(integrity_service_pb2.VerifyRecordRequest(journals=journals)))
-    if as_json:
-        click.echo(json.dumps([MessageToDict(r, preserving_proto_field_name=True) for r in reports], indent=2))
-    else:
-        print_table(("JOURNAL", "VERDICT", "ENTRIES", "WITNESSED", "DETAIL"), map(_report, reports))
-    bad = [report for report in reports if report.verdict != integrity_service_pb2.VERDICT_INTACT]
-    if bad:
-        raise CommandFailed(f"the record is NOT intact: {', '.join(r.journal or 'heads' for r in bad)}")
-
-
 def _pages(wanted: entry_pb2.EntryFilter, limit: int, order: str) -> Iterator[entry_pb2.Entry]:
     token = ""
     with stub(SERVICE, "audit") as service:
@@ -178,16 +157,6 @@ def _counts(found: audit_service_pb2.StatsRow, dimensions: tuple[str, ...]) -> d
     shown = MessageToDict(found, preserving_proto_field_name=True)
     values = {name: str(shown.get(name, "")).removeprefix("ACTION_") for name in dimensions}
     return {**values, "count": found.count}
-
-
-def _report(report: integrity_service_pb2.VerifyRecordResponse) -> tuple[str, ...]:
-    verdict = integrity_service_pb2.Verdict.Name(report.verdict).removeprefix("VERDICT_")
-    unwitnessed = report.size - report.witnessed_size
-    witnessed = f"{report.witnessed_size}" + (f" ({unwitnessed} not yet)" if report.journal and unwitnessed > 0 else "")
-    place = f"at {report.first_bad_position}: " if report.detail and report.journal else ""
-    if not report.journal:
-        return "heads", verdict, f"{report.size}", f"{report.witnessed_sequence}", printable(report.detail)
-    return report.journal, verdict, f"{report.size}", witnessed, place + printable(report.detail)
 
 
 def _stdout() -> AbstractContextManager[BinaryIO]:

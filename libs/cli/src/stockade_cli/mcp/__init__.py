@@ -1,0 +1,1 @@
+"""`stockade mcp`: sandboxes as tools of a Model Context Protocol client."""

@@ -48,12 +48,10 @@ def listeners(served: ServedSandboxes) -> list[str]:
     return [path.parent.name for path in paths if path.is_relative_to(served.run_dir / "sb")]
 
 
-def ever_made(served: ServedSandboxes, since: float) -> set[str]:
-    """Ids of all containers that the service made since then, as its engine's events tell."""
+def container_ids(served: ServedSandboxes) -> set[str]:
+    """Ids of the containers that exist, by which the kernel's cgroups and the engine's processes are named."""
     label = f"label={SERVICE_LABEL}={service_id(Settings(state_dir=served.state_dir))}"
-    window = ("--since", f"{since:.0f}", "--until", "0s")
-    told = served.engine.docker("events", *window, "--filter", "event=create", "--filter", label, "--format", "{{.ID}}")
-    return set(told.split())
+    return set(served.engine.docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label).split())
 
 
 def remains(ids: Iterable[str]) -> list[str]:

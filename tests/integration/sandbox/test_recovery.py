@@ -11,7 +11,7 @@ import grpc
 import pytest
 from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_pb2
 
-from support.census import at_peace, ever_made, listed, listeners, remains
+from support.census import at_peace, container_ids, listed, listeners, remains
 from support.engine import EngineInUse
 from support.sandbox_service import Caller, ServedSandboxes, eventually, served_sandboxes
 
@@ -62,11 +62,11 @@ def test_what_died_meanwhile_is_lost(served: ServedSandboxes) -> None:
 
 @pytest.mark.parametrize("kills", [8, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandboxes) -> None:
-    began = time.time()
     kept = served.operator().create()
     output = Counting(served.operator(), kept.name)
     chance = random.Random(20)
     recovered_after = []
+    made = set()
     for _ in range(kills):
         churners = [threading.Thread(target=_churn, args=(served.operator(),)) for _ in range(3)]
         for churner in churners:
@@ -75,6 +75,7 @@ def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandbox
         served.kill()
         for churner in churners:
             churner.join()
+        made |= container_ids(served)
         served.start()
         serving = time.monotonic()
         ada = served.operator()
@@ -88,10 +89,9 @@ def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandbox
     assert statistics.median(recovered_after) < RECOVERY_SECONDS, recovered_after
     assert eventually(lambda: at_peace(served, {kept.name}))
     assert listeners(served) == [kept.name]
-    made = ever_made(served, began)
-    kept_id = served.engine.docker("inspect", "--format", "{{.Id}}", kept.name)
-    assert len(made) > kills
-    assert eventually(lambda: not remains(made - {kept_id})), remains(made - {kept_id})
+    gone = made - container_ids(served)
+    assert len(gone) > kills
+    assert eventually(lambda: not remains(gone)), remains(gone)
 
 
 def test_parts_that_belong_to_nobody_are_removed(served: ServedSandboxes) -> None:

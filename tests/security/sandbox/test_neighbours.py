@@ -1,10 +1,14 @@
-"""What one sandbox uses up, no other lacks."""
+"""What sandboxes use up of all that the kernel counts, no other lacks."""
 
-import subprocess
+import statistics
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+from typing import Any
 
 import pytest
+from stockade.sandbox.v1 import exec_service_pb2 as pb
 
 from support.sandbox_service import Caller, ServedSandboxes
 
@@ -17,18 +21,17 @@ libc = ctypes.CDLL(None)
 while libc.inotify_init() >= 0: count += 1
 """,
     "pipe buffers": """
-import fcntl, os, resource
+import fcntl, os
 try:
-    while True:
-        r, w = os.pipe(); fcntl.fcntl(w, 1031, 1 << 20); os.write(w, bytes(1 << 20)); count += 1
-        if count > 200: break
+    while count <= 200:
+        r, w = os.pipe(); fcntl.fcntl(w, 1031, 1 << 20); count += 1
 except OSError: pass
 """,
     "processes": """
-import os, signal, time
+import os, time
 try:
     while True:
-        if not (pid := os.fork()): time.sleep(120)
+        if not (pid := os.fork()): time.sleep(600)
         count += 1
 except OSError: pass
 """,
@@ -45,32 +48,83 @@ try:
     for count in range(5000): kept.append(open(f"/workspace/l{count}", "w")); fcntl.flock(kept[-1], fcntl.LOCK_EX)
 except OSError: pass
 """,
+    "message queues": """
+import ctypes
+libc = ctypes.CDLL(None)
+while libc.mq_open(b"/q%d" % count, 0o102, 0o600, None) >= 0: count += 1
+""",
+    "shared memory": """
+import ctypes
+libc = ctypes.CDLL(None)
+while count < 2000 and libc.shmget(0, 4096, 0o1600) >= 0: count += 1
+""",
+    "pending signals": """
+import ctypes, os, signal
+libc = ctypes.CDLL(None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [40])
+while count < 2000 and libc.sigqueue(os.getpid(), 40, None) == 0: count += 1
+""",
+    "timers": """
+import ctypes
+libc = ctypes.CDLL(None)
+while count < 2000 and libc.timer_create(1, None, ctypes.byref(ctypes.c_void_p())) == 0: count += 1
+""",
+    "descriptors on their way": """
+import array, socket
+a, b = socket.socketpair()
+kept = [a, b]
+try:
+    while count < 2000:
+        kept += socket.socketpair()
+        right = array.array("i", [kept[-1].fileno()])
+        kept[-2].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, right)]); count += 1
+except OSError: pass
+""",
 }
 """Programs that take all they can of something that the kernel counts, and set `count` to how much they got."""
 
-HOLD = "\nprint(count, flush=True)\nimport time; time.sleep(60)\n"
+HOLD = "\nprint(count, flush=True)\nimport time; time.sleep(600)\n"
+TELL = "\nprint(count)\n"
+LIMITS = {"cpu": 1, "memory_bytes": 128 << 20, "disk_bytes": 16 << 20, "pids": 48}
 
 
-@pytest.mark.parametrize("name", EXHAUST)
-def test_what_one_takes_no_other_lacks(name: str, ada: Caller, served: ServedSandboxes) -> None:
-    program = "count = 0" + EXHAUST[name]
-    first = ada.create()
-    alone = int(ada.python(first.name, program + "\nprint(count)"))
-    ada.delete(first.name)
-    assert alone > 0
-    greedy, other = ada.create(), ada.create()
-    with _holding(served, greedy.name, program + HOLD):
-        assert int(ada.python(other.name, program + "\nprint(count)")) >= alone - 2
-    ada.delete(greedy.name)
-    ada.delete(other.name)
+@pytest.mark.parametrize("greedy", [len(EXHAUST), pytest.param(99, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_what_others_take_none_lacks(greedy: int, ada: Caller, served: ServedSandboxes) -> None:
+    neighbour = ada.create(limits=LIMITS).name
+    alone, quiet = _takes(ada, neighbour), _exec_ms(ada, neighbour)
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: ada.create(limits=LIMITS).name, range(greedy)))
+        programs = islice(cycle(EXHAUST.values()), greedy)
+        held = list(pool.map(lambda name, program: _hold(ada, name, program), names, programs))
+        assert min(count for count, _ in held) > 0
+        beside, busy = _takes(ada, neighbour), _exec_ms(ada, neighbour)
+        assert {what: (alone[what], count) for what, count in beside.items() if count < alone[what] - 2} == {}
+        assert busy < 2 * quiet + 5, (quiet, busy)
+        for _, call in held:
+            call.cancel()
+        list(pool.map(ada.delete, [*names, neighbour]))
 
 
-@contextmanager
-def _holding(served: ServedSandboxes, name: str, program: str) -> Iterator[None]:
-    """The program has taken what it can, and keeps it, for as long as the block runs."""
-    command = ["docker", "--host", served.engine.address, "exec", name, "python3", "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        assert int(process.stdout.readline()) > 0
-        yield
-        process.kill()
+def _takes(ada: Caller, name: str) -> dict[str, int]:
+    """How much of each one sandbox can take."""
+    return {what: int(ada.python(name, f"count = 0{program}{TELL}")) for what, program in EXHAUST.items()}
+
+
+def _hold(ada: Caller, name: str, program: str) -> tuple[int, Any]:
+    """The program has taken what it can, so much; it keeps it until the call is cancelled."""
+    command = {"args": ("python3", "-c", f"count = 0{program}{HOLD}")}
+    call: Iterator[pb.ExecResponse] = ada.execs.Exec(
+        iter([pb.ExecRequest(start={"sandbox": name, "command": command, "no_stdin": True})])
+    )
+    told = next(event.stdout.data for event in call if event.HasField("stdout"))
+    return int(told), call
+
+
+def _exec_ms(ada: Caller, name: str) -> float:
+    """How long a small program takes, the median of some."""
+    times = []
+    for _ in range(20):
+        began = time.monotonic()
+        ada.run(name, "true")
+        times.append(time.monotonic() - began)
+    return statistics.median(times) * 1e3

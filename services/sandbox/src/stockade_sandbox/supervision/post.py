@@ -12,7 +12,7 @@ from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.cgroups import ContainerCgroup, NoCgroup
 from stockade_sandbox.domain.errors import RequestIdReused
-from stockade_sandbox.domain.execution import Command, ExecNotFound, ExecState, SupervisorAbsent, TooManyExecs
+from stockade_sandbox.domain.execution import Command, ExecNotFound, SupervisorAbsent, TooManyExecs
 from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
@@ -106,13 +106,13 @@ class Post:
             self._pinged_at = self._loop.time()
             self._link.send(frames.PING)
 
-    def close(self, why: str, lost: bool = True) -> None:
-        """Lets go of the line; with `lost`, what runs is lost for good."""
     def thawed(self) -> None:
         """It was frozen: what it owes an answer to, it owes from now on."""
         if self._pinged_at is not None:
             self._pinged_at = self._loop.time()
 
+    def close(self, why: str, lost: bool = True) -> None:
+        """Lets go of the line; with `lost`, what runs is lost for good."""
         self._closed = True
         self._listener.close()
         if self._link is not None:
@@ -375,6 +375,8 @@ class Post:
             if not fate.running:
                 self._lose(fate.detail or "the sandbox ended", dead_of_memory or fate.out_of_memory)
                 return
+            if fate.paused:
+                deadline = self._loop.time() + _RETURN_TIMEOUT_S
             if self._loop.time() > deadline:
                 self._end("its supervisor hung up and did not dial again")
                 return
@@ -384,8 +386,6 @@ class Post:
     def _end(self, why: str) -> None:
         """Has the sandbox ended. That closes this post, which must not cancel it."""
         self._lose(why, init_out_of_memory=False)
-            if fate.paused:
-                deadline = self._loop.time() + _RETURN_TIMEOUT_S
         task = self._loop.create_task(self._keeper.end(self.sandbox, why))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)

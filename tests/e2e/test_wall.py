@@ -2,9 +2,6 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,28 +39,6 @@ PROBE = textwrap.dedent("""
 """)
 
 
-BURST = f"""
-policies:
-  retry-handler:
-    allowed_domains: [{ALLOWED}]
-    requests_per_minute: 1
-    requests_per_hour: 100
-    burst_size: 10
-"""
-
-
-@contextmanager
-def sandbox(stack: Stack, agent: str, agent_type: str = "test-generator") -> Iterator[str]:
-    """A sandbox that lives as long as the block; yields its name."""
-    made = stack.stockade("sandbox", "create", "--agent-type", agent_type, "--agent", agent)
-    assert made.returncode == 0, made.stderr
-    name = made.stdout.strip()
-    try:
-        yield name
-    finally:
-        stack.stockade("sandbox", "stop", name)
-
-
 def ask(stack: Stack, name: str, expression: str) -> Any:
     """What a Python expression comes to inside a sandbox; it may use `connect`, `fetch` and `through_gate`."""
     done = stack.stockade("sandbox", "exec", name, "--", "python3", "-c", PROBE, expression)
@@ -71,18 +46,8 @@ def ask(stack: Stack, name: str, expression: str) -> Any:
     return json.loads(done.stdout)
 
 
-def entries(stack: Stack, agent: str, **filters: str) -> list[dict[str, Any]]:
-    """What the record has of an agent, oldest first."""
-    flags = [word for name, value in filters.items() for word in (f"--{name}", value)]
-    listed = stack.stockade("audit", "list", "--agent", agent, "--oldest-first", "--json", *flags)
-    assert listed.returncode == 0, listed.stderr
-    document = json.loads(listed.stdout)
-    found: list[dict[str, Any]] = document["entries"] if isinstance(document, dict) else document
-    return found
-
-
 def test_there_is_no_interface_but_lo(stack: Stack) -> None:
-    with sandbox(stack, "wall-lo") as name:
+    with stack.sandbox("wall-lo") as name:
         assert ask(stack, name, "[i[1] for i in socket.if_nameindex()]") == ["lo"]
 
 
@@ -90,14 +55,14 @@ def test_there_is_no_interface_but_lo(stack: Stack) -> None:
     "address", ["1.1.1.1", "10.0.0.1", "192.168.0.1", "172.17.0.1", "169.254.169.254", "2606:4700:4700::1111"]
 )
 def test_a_raw_connection_goes_nowhere(stack: Stack, address: str) -> None:
-    with sandbox(stack, "wall-raw") as name:
+    with stack.sandbox("wall-raw") as name:
         assert ask(stack, name, f"connect({address!r})") == "OSError"
 
 
 def test_the_host_is_out_of_reach(stack: Stack) -> None:
     """The origin listens on a loopback address of the host; the same address inside is the sandbox's own."""
     address = stack.origin.endpoint.rpartition(":")[0]
-    with sandbox(stack, "wall-host") as name:
+    with stack.sandbox("wall-host") as name:
         before = stack.origin.connections
         ask(stack, name, f"connect({address!r})")
         assert ask(stack, name, f"connect({address!r}, 8080)") == "ConnectionRefusedError"
@@ -106,7 +71,7 @@ def test_the_host_is_out_of_reach(stack: Stack) -> None:
 
 def test_another_sandbox_is_out_of_reach(stack: Stack) -> None:
     listen = "import socket,time; s=socket.create_server(('0.0.0.0', 7777)); print('up', flush=True); time.sleep(30)"
-    with sandbox(stack, "wall-one") as one, sandbox(stack, "wall-two") as other:
+    with stack.sandbox("wall-one") as one, stack.sandbox("wall-two") as other:
         serving = f"python3 -c {json.dumps(listen)} >/dev/null 2>&1 & sleep 1"
         assert stack.stockade("sandbox", "exec", other, "--", "sh", "-c", serving).returncode == 0
         assert ask(stack, other, "connect('127.0.0.1', 7777)") == "CONNECTED"
@@ -115,9 +80,9 @@ def test_another_sandbox_is_out_of_reach(stack: Stack) -> None:
 
 
 def test_an_allowed_name_answers_and_is_recorded_with_its_outcome(stack: Stack) -> None:
-    with sandbox(stack, "wall-allowed") as name:
+    with stack.sandbox("wall-allowed") as name:
         assert ask(stack, name, f"fetch('http://{ALLOWED}/')")["status"] == 200
-    allowed, outcome = [e for e in entries(stack, "wall-allowed") if e.get("domain") == ALLOWED]
+    allowed, outcome = [e for e in stack.entries("wall-allowed") if e.get("domain") == ALLOWED]
     assert (allowed["action"], outcome["action"]) == ("ALLOWED", "OUTCOME")
     assert allowed["rule"] == f"allowed_domains:{ALLOWED}"
     assert outcome["intent_id"] == allowed["id"]
@@ -125,13 +90,13 @@ def test_an_allowed_name_answers_and_is_recorded_with_its_outcome(stack: Stack) 
 
 
 def test_a_refused_name_is_told_why_and_recorded(stack: Stack) -> None:
-    with sandbox(stack, "wall-refused") as name:
+    with stack.sandbox("wall-refused") as name:
         answer = ask(stack, name, f"fetch('http://{REFUSED}/')")
     assert answer["status"] == 403
     told = json.loads(answer["body"])
     assert (told["verdict"], told["rule"]) == ("BLOCKED", "block_unknown_domains")
     assert REFUSED in told["reason"]
-    (entry,) = entries(stack, "wall-refused", action="blocked")
+    (entry,) = stack.entries("wall-refused", action="blocked")
     assert entry["id"] == told["decision"]
     assert (entry["domain"], entry["rule"]) == (REFUSED, "block_unknown_domains")
 
@@ -139,21 +104,20 @@ def test_a_refused_name_is_told_why_and_recorded(stack: Stack) -> None:
 @pytest.mark.parametrize("address", ["169.254.169.254", "10.0.0.1", "127.0.0.1", "1.1.1.1", "[::1]", "0x7f.1"])
 def test_an_address_asked_for_through_the_gate_is_refused_and_recorded(stack: Stack, address: str) -> None:
     agent = f"wall-{''.join(c if c.isalnum() else '-' for c in address).strip('-')}"
-    with sandbox(stack, agent) as name:
+    with stack.sandbox(agent) as name:
         assert ask(stack, name, f"through_gate('http://{address}/')") == 403
-    assert [e["action"] for e in entries(stack, agent, action="blocked")] == ["BLOCKED"]
+    assert [e["action"] for e in stack.entries(agent, action="blocked")] == ["BLOCKED"]
 
 
-def test_of_eleven_requests_at_once_the_last_is_limited(stack: Stack, tmp_path: Path) -> None:
+def test_of_eleven_requests_at_once_the_last_is_limited(stack: Stack) -> None:
     """A burst of 10 that refills once a minute: for the length of this test the refill stands still."""
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(BURST)
-    created = stack.stockade("policy", "apply", str(policy))
-    assert created.returncode == 0, created.stderr
-    with sandbox(stack, "wall-eleven", "retry-handler") as name:
+    with (
+        stack.policy("retry-handler", ALLOWED, requests_per_minute=1, burst_size=10),
+        stack.sandbox("wall-eleven", "retry-handler") as name,
+    ):
         answers = ask(stack, name, f"[fetch('http://{ALLOWED}/') for _ in range(11)]")
     assert [answer["status"] for answer in answers] == [200] * 10 + [429]
     assert int(answers[-1]["headers"]["retry-after"]) >= 1
-    assert len(entries(stack, "wall-eleven", action="allowed")) == 10
-    (limited,) = entries(stack, "wall-eleven", action="rate_limited")
+    assert len(stack.entries("wall-eleven", action="allowed")) == 10
+    (limited,) = stack.entries("wall-eleven", action="rate_limited")
     assert limited["domain"] == ALLOWED

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -14,15 +15,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import dns, memory, origins
+from support.outside import Outside, outside
 
 ROOT = Path(__file__).parents[2]
 STOCKADE = ROOT / ".venv/bin/stockade"
 ALLOWED, REFUSED = "api.github.com", "example.com"
 """What the shipped policy of test-generator allows and does not; ALLOWED resolves to the test's own origin."""
+
+_LIMITS = ("requests_per_minute", "requests_per_hour", "burst_size")
+MANY = 100_000
 
 
 @dataclass
@@ -32,8 +38,17 @@ class Stack:
     run_dir: Path
     state_dir: Path
     environment: Mapping[str, str]
-    origin: origins.Origin
-    zone: dns.Zone = field(repr=False)
+    outside: Outside = field(repr=False)
+
+    @property
+    def origin(self) -> origins.Origin:
+        """Where ALLOWED leads, on port 80."""
+        return self.outside.ok.plain
+
+    @property
+    def zone(self) -> dns.Zone:
+        """The gate's name server."""
+        return self.outside.zone
 
     def stockade(self, *words: str, stdin: str | bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command against this stack, to its end."""
@@ -48,10 +63,50 @@ class Stack:
         )
         return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    @contextmanager
+    def sandbox(self, agent: str, agent_type: str = "test-generator", **options: str) -> Iterator[str]:
+        """A sandbox that lives as long as the block; yields its name."""
+        made = self.stockade("sandbox", "create", "--agent-type", agent_type, "--agent", agent, *_flags(options))
+        assert made.returncode == 0, made.stderr
+        name = made.stdout.strip()
+        try:
+            yield name
+        finally:
+            self.stockade("sandbox", "stop", name)
+
+    @contextmanager
+    def policy(self, agent_type: str, *domains: str, **fields: int) -> Iterator[None]:
+        """The policy of a type while the block runs; what it was comes back. Limits that are not given do not bind."""
+        before = self.stockade("policy", "show", agent_type).stdout
+        wanted = {"allowed_domains": list(domains), **dict.fromkeys(_LIMITS, MANY), **fields}
+        self._apply(json.dumps({"policies": {agent_type: wanted}}))
+        try:
+            yield
+        finally:
+            self._apply(before)
+
+    def _apply(self, text: str) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(text)
+            file.flush()
+            applied = self.stockade("policy", "apply", file.name)
+        assert applied.returncode == 0, applied.stderr
+
+    def entries(self, agent: str, **filters: str) -> list[dict[str, Any]]:
+        """What the record has of an agent, oldest first."""
+        listed = self.stockade("audit", "list", "--agent", agent, "--oldest-first", "--json", *_flags(filters))
+        assert listed.returncode == 0, listed.stderr
+        document = json.loads(listed.stdout)
+        found: list[dict[str, Any]] = document["entries"] if isinstance(document, dict) else document
+        return found
+
     def run(self, *command: str, **options: str) -> subprocess.CompletedProcess[str]:
         """`stockade run` of a shell command, as a test-generator."""
-        flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value) if word]
-        return self.stockade("run", "--agent-type", "test-generator", *flags, "--", *command)
+        return self.stockade("run", "--agent-type", "test-generator", *_flags(options), "--", *command)
+
+
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value) if word]
 
 
 @pytest.fixture(scope="session")
@@ -79,18 +134,18 @@ def placed_stack(**settings: str) -> Iterator[Stack]:
         _short_directory() as run_dir,
         _short_directory() as state_dir,
         memory.record_of(state_dir),
-        _world() as (origin, zone),
+        _world() as world,
     ):
         environment = {
             "STOCKADE_STACK_RUN_DIR": str(run_dir),
             "STOCKADE_STACK_STATE_DIR": str(state_dir),
             "STOCKADE_STACK_UID_BASE": str(1_800_000_000 + os.getpid() % 10_000 * 1_000 + _next()),
             "STOCKADE_GATE_PRODUCTION": "false",
-            "STOCKADE_GATE_EXCEPTIONS": origin.endpoint,
-            "STOCKADE_GATE_RESOLVERS": zone.address,
+            "STOCKADE_GATE_EXCEPTIONS": world.exceptions,
+            "STOCKADE_GATE_RESOLVERS": world.zone.address,
             **settings,
         }
-        placed = Stack(run_dir, state_dir, environment, origin, zone)
+        placed = Stack(run_dir, state_dir, environment, world)
         try:
             yield placed
         finally:
@@ -119,21 +174,23 @@ def _next() -> int:
 
 
 @contextmanager
-def _world() -> Iterator[tuple[origins.Origin, dns.Zone]]:
-    """An origin on port 80 of a loopback address, and the name server that leads ALLOWED there."""
-    address = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}.{_started // 10 % 250 + 1}"
+def _world() -> Iterator[Outside]:
+    """The world on addresses of its own, in a thread of its own; ALLOWED leads there."""
+    network = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
+    addresses = [f"{network}.{_started // 10 % 80 * 3 + number}" for number in (1, 2, 3)]
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     exits = AsyncExitStack()
 
-    async def enter() -> tuple[origins.Origin, dns.Zone]:
-        origin = await exits.enter_async_context(origins.origin(address, port=80))
-        zone = await exits.enter_async_context(dns.serving(dns.Zone({ALLOWED: [address]})))
-        return origin, zone
+    async def enter(directory: Path) -> Outside:
+        return await exits.enter_async_context(outside(addresses, directory, ALLOWED, "ok.test", "*.wild.test"))
 
     try:
-        yield asyncio.run_coroutine_threadsafe(enter(), loop).result(10)
+        with tempfile.TemporaryDirectory() as directory:
+            world = asyncio.run_coroutine_threadsafe(enter(Path(directory)), loop).result(10)
+            world.zone.names[ALLOWED] = [world.ok.address]
+            yield world
     finally:
         asyncio.run_coroutine_threadsafe(exits.aclose(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -4,40 +4,11 @@ import asyncio
 
 import pytest
 
+from security.network.attempts import ADDRESSES
 from security.network.conftest import Sandbox
 from support.gate import needs_envoy
 
 pytestmark = [pytest.mark.gate, needs_envoy, pytest.mark.asyncio(loop_scope="module")]
-
-ADDRESSES = (
-    "0.0.0.0",
-    "10.0.0.1",
-    "100.64.0.1",
-    "100.100.100.200",
-    "127.0.0.2",
-    "127.255.255.254",
-    "168.63.129.16",
-    "169.254.169.254",
-    "172.16.0.1",
-    "192.0.2.1",
-    "192.168.0.1",
-    "198.18.0.1",
-    "224.0.0.1",
-    "255.255.255.255",
-    "::",
-    "::1",
-    "::7f00:2",
-    "::ffff:127.0.0.2",
-    "64:ff9b::7f00:2",
-    "64:ff9b:1::7f00:2",
-    "2001::7f00:2",
-    "2002:7f00:2::",
-    "fc00::1",
-    "fd00:ec2::254",
-    "fe80::1",
-    "fec0::1",
-    "ff02::1",
-)
 
 
 async def both_ways(sandbox: Sandbox, host: str) -> tuple[int, bytes]:

@@ -11,8 +11,6 @@ from stockade_network_policy.domain.decision import Decision, Verdict
 EXPLAIN_HOST = "policy.stockade.internal"
 """The name under which the gate itself answers: the sandbox's latest refusals, or one by its id."""
 
-"""The name under which the gate itself answers: the sandbox's latest refusals, or one by its id."""
-
 _STATUS = {Verdict.DENY: (403, "BLOCKED"), Verdict.LIMIT: (429, "RATE_LIMITED")}
 
 

@@ -94,21 +94,23 @@ def _sampler(settings: GateSettings) -> Value:
 
 def local_replies() -> Value:
     """Envoy's own answers in the form of a refusal: an upstream on a refused address is a 502, not a 503."""
+    decided = {"x-stockade-decision": _TAGS["decision"]}
     return {
         "mappers": [
-            _reply('response.code_details.contains("address_denied")', 502, "ADDRESS_REFUSED"),
-            _reply('response.code_details.contains("refused_address")', 502, "ADDRESS_REFUSED"),
-            _reply('response.code_details.contains("dns_resolution_failure")', 502, "NAME_NOT_RESOLVED"),
-            _reply(f'response.code_details == "{_CAPPED_DETAILS}"', 429, "LOCAL_CAP")
-            | {"headers_to_add": [filters.add("retry-after", "1"), filters.add("x-stockade-rule", "local_cap")]},
+            _reply('response.code_details.contains("address_denied")', 502, "ADDRESS_REFUSED", decided),
+            _reply('response.code_details.contains("refused_address")', 502, "ADDRESS_REFUSED", decided),
+            _reply('response.code_details.contains("dns_resolution_failure")', 502, "NAME_NOT_RESOLVED", decided),
+            _reply(f'response.code_details == "{_CAPPED_DETAILS}"', 429, "LOCAL_CAP", {"retry-after": "1"}),
         ]
     }
 
 
-def _reply(condition: str, status: int, reason: str) -> Value:
+def _reply(condition: str, status: int, reason: str, headers: dict[str, str]) -> Value:
+    told = headers | {"x-stockade-rule": reason.lower()}
     return {
         "filter": _cel(condition),
         "status_code": status,
+        "headers_to_add": [filters.add(name, value) for name, value in told.items()],
         "body_format_override": {
             "json_format": {
                 "verdict": "BLOCKED",

@@ -28,10 +28,11 @@ try:
 except OSError: pass
 """,
     "processes": """
-import os, time
+import ctypes, os, time
+libc = ctypes.CDLL(None)
 try:
     while True:
-        if not (pid := os.fork()): time.sleep(600)
+        if not os.fork(): libc.prctl(1, 9); time.sleep(600)  # and ends with its parent
         count += 1
 except OSError: pass
 """,
@@ -51,7 +52,7 @@ except OSError: pass
     "message queues": """
 import ctypes
 libc = ctypes.CDLL(None)
-while libc.mq_open(b"/q%d" % count, 0o102, 0o600, None) >= 0: count += 1
+while count < 2000 and libc.msgget(0, 0o1600) >= 0: count += 1
 """,
     "shared memory": """
 import ctypes

@@ -4,6 +4,7 @@ import calendar
 import dataclasses
 import json
 import os
+import struct
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -69,10 +70,23 @@ class Action(StrEnum):
     DISPOSED = "DISPOSED"  # closes the finding that intent_id names
 
 
+_pool: list[int] = []
+os.register_at_fork(after_in_child=_pool.clear)
+
+
+def _unguessable() -> int:
+    """64 bits from the system, which is asked for many at a time: each asking lets go of the interpreter."""
+    try:
+        return _pool.pop()
+    except IndexError:
+        _pool.extend(struct.unpack("<512Q", os.urandom(4096)))
+        return _pool.pop()
+
+
 def new_entry_id() -> str:
     """A UUIDv7 (RFC 9562 §5.7, sub-millisecond time in rand_a by its method 3): sorts by time of creation."""
     ms, ns = divmod(time.time_ns(), 1_000_000)
-    tail = int.from_bytes(os.urandom(8)) >> 2 | 1 << 63  # not to be guessed: who knows a decision's id can close it
+    tail = _unguessable() >> 2 | 1 << 63  # who knows a decision's id can close it
     digits = f"{ms:012x}{0x7000 | ns * 4096 // 1_000_000:04x}{tail:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

@@ -61,6 +61,7 @@ class Journal:
         self._lock = lock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
+        self._gathered: list[Pending] = []
         self._timer: asyncio.TimerHandle | None = None
         self._refusals = _Refusals()
         self._unavailable = ""
@@ -109,6 +110,7 @@ class Journal:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what was submitted, end the thread, give up the slot."""
+        self._hand_over()
         self._writer.stop(timeout_s)
         self._lock.close()
 
@@ -125,10 +127,18 @@ class Journal:
             return future
         pending = Pending(entries)
         self._waiting.append(_Waiting(pending, future, loop.time() + MAX_WAIT_S))
-        self._writer.queue.put(pending)
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(pending)
         if self._timer is None:
             self._timer = loop.call_later(MAX_WAIT_S, self._watch_soon)
         return future
+
+    def _hand_over(self) -> None:
+        """Give the writer what one turn of the loop brought: waking it for each would cut the commits small."""
+        gathered, self._gathered = self._gathered, []
+        for pending in gathered:
+            self._writer.queue.put(pending)
 
     def _refuse(self, future: "asyncio.Future[int]", count: int, reason: str) -> None:
         self._refusals.add(count, reason)

@@ -3,11 +3,13 @@
 import asyncio
 import datetime
 import ipaddress
+import mimetypes
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,11 +19,14 @@ from cryptography.x509.oid import NameOID
 
 @dataclass
 class Origin:
-    """What an origin saw. `heads` are the requests' heads, `bytes` what arrived on the wire (inside TLS: after it)."""
+    """What an origin saw. `heads` are the requests' heads, `bytes` what arrived on the wire (inside TLS: after it).
+
+    `reply` is what each request gets, or a function from its head to that.
+    """
 
     address: str
     port: int
-    reply: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n"
+    reply: bytes | Callable[[str], bytes] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n"
     connections: int = 0
     bytes: int = 0
     heads: list[str] = field(default_factory=list)
@@ -41,13 +46,30 @@ class Origin:
         try:
             while data := await reader.read(65536):
                 self.bytes += len(data)
-                self.heads += [part.decode("latin-1") for part in data.split(b"\r\n\r\n") if part]
-                writer.write(self.reply * max(1, data.count(b"\r\n\r\n")))
+                heads = [part.decode("latin-1") for part in data.split(b"\r\n\r\n") if part]
+                self.heads += heads
+                ended = max(1, data.count(b"\r\n\r\n"))
+                writer.write(
+                    b"".join(self.reply(head) if callable(self.reply) else self.reply for head in heads[:ended])
+                )
                 await writer.drain()
         except (ConnectionError, ssl.SSLError):
             pass
         finally:
             writer.close()
+
+
+def files(directory: Path) -> Callable[[str], bytes]:
+    """A reply for `Origin`: the file below `directory` that a request's path names, `index.html` of a directory."""
+
+    def reply(head: str) -> bytes:
+        path = directory / urlsplit(head.split(" ")[1]).path.lstrip("/")
+        path = path / "index.html" if path.is_dir() else path
+        status, body = ("200 OK", path.read_bytes()) if path.is_file() else ("404 Not Found", b"")
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+    return reply
 
 
 @asynccontextmanager

@@ -120,6 +120,19 @@ async def test_deaths_and_removals_are_told(docker: DockerEngine, container: Con
             assert await anext(events) == EngineEvent(Change.REMOVED, container.name)
 
 
+async def test_a_name_that_leads_elsewhere_is_told(docker: DockerEngine, engine: EngineInUse) -> None:
+    name = f"stockade/contract-{os.getpid()}:latest"
+    with pytest.raises(ImageMissing):
+        await docker.image_digest(name)
+    async with aclosing(docker.events()) as events:
+        assert await anext(events) == EngineEvent(Change.CONNECTED)
+        engine.docker("tag", AGENT_IMAGE, name)
+        async with asyncio.timeout(10):
+            assert await anext(events) == EngineEvent(Change.IMAGES)
+        assert await docker.image_digest(name) == await docker.image_digest(AGENT_IMAGE)
+        engine.docker("rmi", name)
+
+
 async def test_both_streams_of_the_log_are_told_apart(docker: DockerEngine, container: Container) -> None:
     await docker.create(container)
     await docker.start(container.name)

@@ -1,8 +1,6 @@
 """What callers of the sandbox service get, on a real engine."""
 
 import errno
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -186,12 +184,17 @@ def test_pause_and_resume(ada: Caller, served: ServedSandboxes) -> None:
     for _ in range(2):  # again is no error
         paused = ada.sandboxes.PauseSandbox(Request.PauseSandboxRequest(name=name)).sandbox
         assert paused.state == sandbox_pb2.SANDBOX_STATE_PAUSED
-        assert served.engine.docker("inspect", "--format", "{{.State.Paused}}", name) == "true"
+        eventually(lambda: _engine_has_it_paused(served, name))
     for _ in range(2):
         resumed = ada.sandboxes.ResumeSandbox(Request.ResumeSandboxRequest(name=name)).sandbox
         assert resumed.state == sandbox_pb2.SANDBOX_STATE_RUNNING
-        assert served.engine.docker("inspect", "--format", "{{.State.Paused}}", name) == "false"
+        eventually(lambda: not _engine_has_it_paused(served, name))
     ada.delete(name)
+
+
+def _engine_has_it_paused(served: ServedSandboxes, name: str) -> bool:
+    """What Docker says lags behind its own answers: it takes its word from containerd's events."""
+    return served.engine.docker("inspect", "--format", "{{.State.Paused}}", name) == "true"
 
 
 def test_update_is_held_to_the_ceilings_and_the_etag(ada: Caller, served: ServedSandboxes) -> None:
@@ -384,21 +387,6 @@ def test_a_change_that_the_engine_refuses_is_told_in_its_words(ada: Caller) -> N
     assert (found["code"], found["reason"]) == ("FAILED_PRECONDITION", "ENGINE_REFUSED")
     assert ada.get(name).limits.memory_bytes == 512 * MIB
     ada.delete(name)
-
-
-def test_an_empty_image_works_all_the_same(engine: EngineInUse) -> None:
-    nothing = subprocess.run(["tar", "-c", "-T", "/dev/null"], capture_output=True, check=True).stdout
-    image = f"stockade/empty-{os.getpid()}"
-    subprocess.run(["docker", "--host", engine.address, "import", "-", image], input=nothing, check=True)
-    try:
-        with served_sandboxes(engine) as served:
-            ada = served.operator()
-            name = ada.create(image=image).name
-            found = refused(lambda: ada.run(name, "/bin/true"))
-            assert (found["reason"], found["metadata"]["errno"]) == ("PROGRAM_NOT_STARTED", "ENOENT")
-            ada.delete(name)
-    finally:
-        engine.docker("rmi", image)
 
 
 def test_a_caller_that_goes_away_leaves_no_sandbox(served: ServedSandboxes, ada: Caller) -> None:

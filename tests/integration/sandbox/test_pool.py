@@ -1,11 +1,13 @@
 """A claim is fast since it makes no call to the engine, and gives nobody what another has used."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from stockade.sandbox.v1 import node_service_pb2, sandbox_pb2, sandbox_service_pb2
 
-from support.engine import EngineInUse
+from support.engine import AGENT_IMAGE, EngineInUse
 from support.sandbox_service import Caller, ServedSandboxes, eventually, mounts_below, refused, served_sandboxes
 
 pytestmark = pytest.mark.docker
@@ -65,6 +67,40 @@ def test_dead_members_are_never_handed_out(served: ServedSandboxes) -> None:
     assert ada.run(claimed.name, "true").ending.exit_code == 0
     eventually(lambda: not dead & served.containers())
     eventually(lambda: warm(ada) == 2, seconds=15)
+
+
+def test_a_claim_gets_the_image_that_its_name_leads_to_now(engine: EngineInUse) -> None:
+    image = f"stockade/moving-{os.getpid()}:latest"
+    with _tagged(engine, image), served_sandboxes(engine, warm="default:1", default_image=image) as served:
+        ada = served.operator()
+        eventually(lambda: warm(ada) == 1, seconds=15)
+        waiting = served.containers()
+        moved_to = _another_image(engine, image)
+        eventually(lambda: not waiting & served.containers())
+        assert ada.create().image_digest == moved_to
+        eventually(lambda: warm(ada) == 1, seconds=15)
+        waiting = served.containers()
+        claimed = ada.create()
+        assert claimed.name in waiting
+        assert claimed.image_digest == moved_to
+
+
+@contextmanager
+def _tagged(engine: EngineInUse, image: str) -> Iterator[None]:
+    engine.docker("tag", AGENT_IMAGE, image)
+    try:
+        yield
+    finally:
+        engine.docker("rmi", "--force", image)
+
+
+def _another_image(engine: EngineInUse, image: str) -> str:
+    """Lets the name lead to a new image, which differs by a label; its digest."""
+    container = engine.docker("create", "--network", "none", AGENT_IMAGE)
+    try:
+        return engine.docker("commit", "--change", "LABEL moved=yes", container, image)
+    finally:
+        engine.docker("rm", container)
 
 
 def test_members_end_with_their_service(served: ServedSandboxes) -> None:

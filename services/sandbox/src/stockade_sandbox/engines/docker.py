@@ -31,6 +31,7 @@ SERVICE_LABEL = "dev.stockade.service"
 
 _CALL_SECONDS = 30
 _RECONNECT_SECONDS = 0.5
+_LAG_SECONDS = 1.0
 _STATES = {
     "created": ContainerState.CREATED,
     "running": ContainerState.RUNNING,
@@ -86,11 +87,11 @@ class DockerEngine:
 
     async def pause(self, name: str) -> None:
         """See `Engine.pause`."""
-        await self._run(_expecting_running, docker.APIClient.pause, name)
+        await self._run(_change, docker.APIClient.pause, name, ContainerState.PAUSED)
 
     async def resume(self, name: str) -> None:
         """See `Engine.resume`."""
-        await self._run(_expecting_running, docker.APIClient.unpause, name)
+        await self._run(_change, docker.APIClient.unpause, name, ContainerState.RUNNING)
 
     async def update(self, name: str, limits: Limits) -> None:
         """See `Engine.update`."""
@@ -235,12 +236,24 @@ def _listed(row: Mapping[str, Any]) -> ContainerStatus:
     return ContainerStatus(name=row["Names"][0].lstrip("/"), state=state, image_digest=row["ImageID"])
 
 
-def _expecting_running(client: docker.APIClient, change: Callable[[docker.APIClient, str], None], name: str) -> None:
+def _change(
+    client: docker.APIClient, change: Callable[[docker.APIClient, str], None], name: str, wanted: ContainerState
+) -> None:
+    """Pause or unpause. One that is so already is refused in many words, and the engine's own view may lag behind."""
     try:
         change(client, name)
-    except docker.errors.APIError as error:
-        if "already paused" not in str(error) and "is not paused" not in str(error):
+    except docker.errors.APIError:
+        if not _becomes(client, name, wanted):
             raise
+
+
+def _becomes(client: docker.APIClient, name: str, wanted: ContainerState) -> bool:
+    deadline = time.monotonic() + _LAG_SECONDS
+    while (status := _status(client, name)) and status.init_pid and time.monotonic() < deadline:
+        if status.state is wanted:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _update(client: docker.APIClient, name: str, limits: Limits) -> None:

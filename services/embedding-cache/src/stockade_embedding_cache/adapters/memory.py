@@ -70,10 +70,8 @@ class MemoryStore:
     def get_now(self, layer: str, keys: Sequence[bytes]) -> Batch:
         """`get` for those who need it done before anything else runs."""
         kept, now = self._layer(layer), self._clock()
-        get = kept.shelf.get
-        found = [get(key) for key in keys]
-        entries = [entry if entry is not None and entry.expires > now else None for entry in found]
-        return Batch(entries, kept.epoch)
+        found = map(kept.shelf.get, keys)
+        return Batch([entry if entry is not None and entry.expires > now else None for entry in found], kept.epoch)
 
     async def has(self, layer: str, keys: Sequence[bytes]) -> list[bool]:
         shelf, now = self._layer(layer).shelf, self._clock()
@@ -92,6 +90,10 @@ class MemoryStore:
             if key not in refused:
                 kept.put(key, entry)
         return Stored(refused, self._make_room(kept), kept.epoch)
+
+    def has_room_for(self, count: int) -> bool:
+        """Whether so many entries could be here at once."""
+        return count <= min(self.quota.entries, self.total.entries)
 
     async def delete(self, layer: str, keys: Sequence[bytes]) -> int:
         kept = self._layer(layer)
@@ -162,9 +164,10 @@ class MemoryStore:
         while self.quota.exceeded_by(layer.size):
             layer.evict()
             evicted += 1
-        held = sum((kept.size for kept in self._layers.values()), Size())
+        layers = self._layers.values()
+        held = Size(sum(len(kept.shelf) for kept in layers), sum(kept.bytes for kept in layers))
         while self.total.exceeded_by(held):
-            largest, *others = heapq.nlargest(2, self._layers.values(), key=lambda kept: kept.bytes)
+            largest, *others = heapq.nlargest(2, layers, key=lambda kept: kept.bytes)
             floor = others[0].bytes if others else 0
             while self.total.exceeded_by(held) and largest.bytes >= max(floor, 1):
                 held -= largest.evict()

@@ -58,7 +58,8 @@ class TieredStore:
             kept = self._memory.put_now(layer, entries)
             return Stored(kept.refused, kept.evicted, self._epochs.get(layer, 0))
         self._confirm(layer, stored.epoch)
-        self._keep(layer, stored.epoch, {k: e for k, e in entries.items() if k not in stored.refused})
+        accepted = {key: entry for key, entry in entries.items() if key not in stored.refused}
+        self._keep(layer, stored.epoch, list(accepted), list(accepted.values()))
         return stored
 
     async def delete(self, layer: str, keys: Sequence[bytes]) -> int:
@@ -109,18 +110,21 @@ class TieredStore:
         if not missing:
             epoch = await self._below.epoch(layer)
             return await self._reload(layer, keys) if self._confirm(layer, epoch) else Batch(near, epoch)
+        if len(missing) == len(keys):
+            return await self._reload(layer, keys)
         far = await self._below.get(layer, [keys[i] for i in missing])
         if self._confirm(layer, far.epoch):
             return await self._reload(layer, keys)
-        found = {i: entry for i, entry in zip(missing, far.entries, strict=True) if entry is not None}
-        self._keep(layer, far.epoch, {keys[i]: entry for i, entry in found.items()})
-        return Batch([found.get(i, entry) for i, entry in enumerate(near)], far.epoch, far.damaged)
+        self._keep(layer, far.epoch, [keys[i] for i in missing], far.entries)
+        entries = list(near)
+        for i, entry in zip(missing, far.entries, strict=True):
+            entries[i] = entry
+        return Batch(entries, far.epoch, far.damaged)
 
     async def _reload(self, layer: str, keys: Sequence[bytes]) -> Batch:
         batch = await self._below.get(layer, keys)
         self._confirm(layer, batch.epoch)
-        found = zip(keys, batch.entries, strict=True)
-        self._keep(layer, batch.epoch, {key: entry for key, entry in found if entry is not None})
+        self._keep(layer, batch.epoch, keys, batch.entries)
         return batch
 
     def _confirm(self, layer: str, epoch: int) -> bool:
@@ -133,10 +137,14 @@ class TieredStore:
         self._memory.clear_now(layer)
         return True
 
-    def _keep(self, layer: str, epoch: int, entries: Mapping[bytes, Entry]) -> None:
-        """Copy entries, unless something was removed since the store below was at `epoch`."""
-        if entries and epoch == self._epochs[layer]:
-            self._memory.put_now(layer, entries)
+    def _keep(self, layer: str, epoch: int, keys: Sequence[bytes], entries: Sequence[Entry | None]) -> None:
+        """Copy entries, unless something was removed since the store below was at `epoch`.
+
+        More than memory holds is not copied: it would push out everything, itself included.
+        """
+        if epoch == self._epochs[layer] and self._memory.has_room_for(len(entries)):
+            found = zip(keys, entries, strict=True)
+            self._memory.put_now(layer, {key: entry for key, entry in found if entry is not None})
 
     def _still_good(self, layer: str, entries: Sequence[Entry | None]) -> list[Entry | None]:
         oldest = self._clock() - STALE_S

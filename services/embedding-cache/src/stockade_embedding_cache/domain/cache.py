@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stockade_embedding_cache.domain import layer as layers
-from stockade_embedding_cache.domain.entry import Entry, Lifetime, Size
+from stockade_embedding_cache.domain.entry import Batch, Entry, Lifetime, Size
 from stockade_embedding_cache.domain.layer import Caller
 from stockade_embedding_cache.domain.ports import Listed, Store
 from stockade_embedding_cache.domain.stats import Stats
@@ -38,6 +38,11 @@ class Lookup:
     origins: Sequence[str]
     faults: Mapping[int, RowFault]
     epochs: Mapping[str, int]
+
+    @property
+    def hits(self) -> list[bytes]:
+        """The found rows' packed vectors, in row order."""
+        return [entry.data for entry in self.entries if entry is not None]
 
     @property
     def missing(self) -> list[bool]:
@@ -155,20 +160,30 @@ class Cache:
         return pruned
 
     async def look_up(self, sources: Sequence[str], keys: Sequence[bytes], fmt: Format | None) -> Lookup:
-        """Find `keys` in the first of `sources` that has each. Counts damage, and nothing else."""
-        entries: list[Entry | None] = [None] * len(keys)
-        origins, epochs = [""] * len(keys), {}
-        for layer in sources:
+        """Find `keys` in the first of `sources` that has each; where all is found, the next are not asked.
+
+        Counts damage, and nothing else.
+        """
+        first, *others = sources
+        batch = await self._ask(first, keys)
+        entries, origins, epochs = list(batch.entries), [first] * len(keys), {first: batch.epoch}
+        for layer in others:
             missing = [i for i, entry in enumerate(entries) if entry is None]
-            batch = await self.store.get(layer, [keys[i] for i in missing])
+            if not missing:
+                break
+            batch = await self._ask(layer, [keys[i] for i in missing])
             epochs[layer] = batch.epoch
-            self.stats.damaged += batch.damaged
             for i, entry in zip(missing, batch.entries, strict=True):
                 entries[i], origins[i] = entry, layer
         faults = _other_formats(entries, fmt)
         for i in faults:
             entries[i] = None
         return Lookup(entries, origins, faults, epochs)
+
+    async def _ask(self, layer: str, keys: Sequence[bytes]) -> Batch:
+        batch = await self.store.get(layer, keys)
+        self.stats.damaged += batch.damaged
+        return batch
 
     async def _store_rows(
         self, layer: str, writer: str, keys: Sequence[bytes], rows: Rows, ttl_s: float | None

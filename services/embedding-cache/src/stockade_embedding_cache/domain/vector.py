@@ -6,6 +6,7 @@ f32 and f16 are IEEE 754 little-endian. int8 is one little-endian f32 scale and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -54,6 +55,12 @@ class Format:
 
     def __str__(self) -> str:
         return f"{self.dimensions}-d {self.dtype.name.lower()}"
+
+
+@cache
+def read_format(dimensions: int, dtype: int) -> Format:
+    """The format of these numbers; one object for equal ones, so that comparing is cheap."""
+    return Format(dimensions, Dtype(dtype))
 
 
 class RowsMismatch(ValueError):

@@ -11,6 +11,7 @@ from stockade_embedding_cache.domain.cache import Cache, Lookup, Outcome
 from stockade_embedding_cache.domain.key import split_keys
 from stockade_embedding_cache.handlers import messages
 from stockade_embedding_cache.handlers.failures import BatchTooLarge
+from stockade_embedding_cache.handlers.packed import with_vectors
 
 MESSAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
 """What a client takes by default (4 MiB), less room for bitmap, errors and epochs."""
@@ -22,29 +23,26 @@ class BatchesHandler:
 
     _cache: Cache
 
-    async def BatchGet(self, request: pb.BatchGetRequest, _context: Any) -> pb.BatchGetResponse:
+    async def BatchGet(self, request: pb.BatchGetRequest, _context: Any) -> bytes:
         fmt = messages.read_format(request.format)
         found = await self._cache.get(messages.caller(), request.layer, split_keys(request.keys), fmt)
-        return pb.BatchGetResponse(
-            hits=bitmap.pack([entry is not None for entry in found.entries]),
-            vectors=join_vectors(found, fmt.row_bytes),
-            errors=messages.write_errors(found.faults),
-            epochs=messages.write_epochs(found.epochs),
-        )
+        hits = found.hits
+        check_fits(len(hits), fmt.row_bytes)
+        return with_vectors(pb.BatchGetResponse(**what_was_found(found)), hits)
 
     async def BatchPut(self, request: pb.BatchPutRequest, _context: Any) -> pb.BatchPutResponse:
         return pb.BatchPutResponse(**fate(await self._put(request)))
 
-    async def StreamGet(
-        self, requests: AsyncIterator[pb.StreamGetRequest], _context: Any
-    ) -> AsyncIterator[pb.StreamGetResponse]:
+    async def StreamGet(self, requests: AsyncIterator[pb.StreamGetRequest], _context: Any) -> AsyncIterator[bytes]:
         async for request in requests:
             fmt = messages.read_format(request.format)
             keys = split_keys(request.keys)
             step = max(1, CHUNK_BYTES // fmt.row_bytes)
             for start in range(0, len(keys), step):
                 chunk = keys[start : start + step]
-                yield _chunk(await self._cache.get(messages.caller(), request.layer, chunk, fmt))
+                found = await self._cache.get(messages.caller(), request.layer, chunk, fmt)
+                reply = pb.StreamGetResponse(row_count=len(chunk), **what_was_found(found))
+                yield with_vectors(reply, found.hits)
 
     async def StreamPut(
         self, requests: AsyncIterator[pb.StreamPutRequest], _context: Any
@@ -69,27 +67,19 @@ class BatchesHandler:
         return await self._cache.put(messages.caller(), request.layer, keys, rows, ttl)
 
 
-def join_vectors(found: Lookup, row_bytes: int) -> bytes:
-    """The hits' vectors in row order. Raises BatchTooLarge when one message cannot hold them."""
-    hits = [entry.data for entry in found.entries if entry is not None]
-    check_fits(len(hits), row_bytes)
-    return b"".join(hits)
-
-
 def check_fits(rows: int, row_bytes: int) -> None:
     """Raise BatchTooLarge when one message cannot hold so many rows."""
     if rows * row_bytes > MESSAGE_BYTES:
         raise BatchTooLarge(MESSAGE_BYTES // row_bytes)
 
 
-def _chunk(found: Lookup) -> pb.StreamGetResponse:
-    return pb.StreamGetResponse(
-        row_count=len(found.entries),
-        hits=bitmap.pack([entry is not None for entry in found.entries]),
-        vectors=b"".join(entry.data for entry in found.entries if entry is not None),
-        errors=messages.write_errors(found.faults),
-        epochs=messages.write_epochs(found.epochs),
-    )
+def what_was_found(found: Lookup) -> dict[str, Any]:
+    """The fields that every reply to a get has, all but the vectors."""
+    return {
+        "hits": bitmap.pack([entry is not None for entry in found.entries]),
+        "errors": messages.write_errors(found.faults),
+        "epochs": messages.write_epochs(found.epochs),
+    }
 
 
 def fate(outcome: Outcome) -> dict[str, Any]:

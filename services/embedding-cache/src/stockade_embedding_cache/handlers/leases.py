@@ -8,7 +8,8 @@ from stockade_embedding_cache.domain import bitmap
 from stockade_embedding_cache.domain.computing import LEASE_S, Computing
 from stockade_embedding_cache.domain.key import split_keys
 from stockade_embedding_cache.handlers import messages
-from stockade_embedding_cache.handlers.batches import check_fits, fate, join_vectors
+from stockade_embedding_cache.handlers.batches import check_fits, fate, what_was_found
+from stockade_embedding_cache.handlers.packed import with_vectors
 
 
 class LeasesHandler:
@@ -16,7 +17,7 @@ class LeasesHandler:
 
     _computing: Computing
 
-    async def LeaseCompute(self, request: pb.LeaseComputeRequest, _context: Any) -> pb.LeaseComputeResponse:
+    async def LeaseCompute(self, request: pb.LeaseComputeRequest, _context: Any) -> bytes:
         fmt, keys = messages.read_format(request.format), split_keys(request.keys)
         check_fits(len(keys), fmt.row_bytes)  # before anything is granted
         lease = await self._computing.lease(
@@ -27,15 +28,13 @@ class LeasesHandler:
             messages.read_seconds(request, "lease_ttl") or LEASE_S,
             messages.read_seconds(request, "wait") or 0.0,
         )
-        return pb.LeaseComputeResponse(
-            hits=bitmap.pack([entry is not None for entry in lease.found.entries]),
-            vectors=join_vectors(lease.found, fmt.row_bytes),
+        reply = pb.LeaseComputeResponse(
             granted=bitmap.pack(lease.granted),
             lease_id=lease.lease_id,
             lease_expire_time=messages.timestamp(lease.expires) if lease.lease_id else None,
-            errors=messages.write_errors(lease.found.faults),
-            epochs=messages.write_epochs(lease.found.epochs),
+            **what_was_found(lease.found),
         )
+        return with_vectors(reply, lease.found.hits)
 
     async def CompleteCompute(self, request: pb.CompleteComputeRequest, _context: Any) -> pb.CompleteComputeResponse:
         outcome = await self._computing.complete(

@@ -1,18 +1,18 @@
 """Between the contract's messages and the domain's values."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from stockade.embeddingcache.v1 import vector_pb2 as pb
 from stockade_rpckit.identity import current_principal
 
+from stockade_embedding_cache.domain import vector
 from stockade_embedding_cache.domain.cache import EXPLANATIONS
 from stockade_embedding_cache.domain.entry import Entry, Quota, Size
 from stockade_embedding_cache.domain.layer import Caller
 from stockade_embedding_cache.domain.ports import Listed
-from stockade_embedding_cache.domain.vector import Dtype, Format, RowFault, Rows
+from stockade_embedding_cache.domain.vector import Format, RowFault, Rows
 
 
 def caller() -> Caller:
@@ -22,13 +22,8 @@ def caller() -> Caller:
 
 
 def read_format(message: pb.VectorFormat) -> Format:
-    """The format that a request names; one object for equal ones, so that comparing is cheap."""
-    return _format(message.dimensions, message.dtype)
-
-
-@cache
-def _format(dimensions: int, dtype: int) -> Format:
-    return Format(dimensions, Dtype(dtype))
+    """The format that a request names."""
+    return vector.read_format(message.dimensions, message.dtype)
 
 
 def read_rows(message: pb.Rows) -> Rows:

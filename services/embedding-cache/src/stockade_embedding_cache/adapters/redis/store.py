@@ -34,21 +34,19 @@ class RedisStore:
         return self._redis.breaker.since
 
     async def get(self, layer: str, keys: Sequence[bytes]) -> Batch:
-        by_tag = _by_tag(keys)
-        reads = [[_value(layer, tag, key) for key in tagged] for tag, tagged in by_tag]
-        if not self._redis.cluster:  # one MGET may span tags
-            reads = [list(chain.from_iterable(reads))] if reads else []
+        # One MGET for each tag in a cluster; elsewhere one in all.
+        groups = [tagged for _, tagged in _by_tag(keys)] if self._redis.cluster else [list(dict.fromkeys(keys))]
+        reads = [("MGET", *_values(layer, group)) for group in groups if group]
         # The epoch is read first: entries may be newer than it, never older.
-        epoch, *replies = await self._redis.run([("GET", _epoch(layer)), *(("MGET", *names) for names in reads)])
-        asked = chain.from_iterable(tagged for _, tagged in by_tag)
-        values = zip(asked, chain.from_iterable(replies), strict=True)
+        epoch, *replies = await self._redis.run([("GET", _epoch(layer)), *reads])
+        values = zip(chain.from_iterable(groups), chain.from_iterable(replies), strict=True)
         found = {key: record.decode(key, value) for key, value in values if value is not None}
         damaged = [key for key, entry in found.items() if entry is None]
         if damaged:
             await self._remove(layer, damaged)
         now = self._clock()
-        live = {key: entry for key, entry in found.items() if entry is not None and entry.expires > now}
-        return Batch([live.get(key) for key in keys], int(epoch or 0), len(damaged))
+        entries = [entry if (entry := found.get(key)) is not None and entry.expires > now else None for key in keys]
+        return Batch(entries, int(epoch or 0), len(damaged))
 
     async def has(self, layer: str, keys: Sequence[bytes]) -> list[bool]:
         by_tag = _by_tag(keys)
@@ -132,7 +130,7 @@ class RedisStore:
             head, value = record.encode(key, entry)
             life_ms = max(1, int((entry.expires - now) * 1000))
             arguments += [key, repr(entry.expires), life_ms, len(entry.data), head, value]
-        keys = [*_beside(layer, tag), *(_value(layer, tag, key) for key in entries)]
+        keys = [*_beside(layer, tag), *_values(layer, entries)]
         return ("EVAL", _PUT, len(keys), *keys, *arguments)
 
     async def _make_room(self, layer: str) -> int:
@@ -198,8 +196,10 @@ def _hashed(layer: str, tag: int) -> bytes:
     return f"{PREFIX}:{{{layer}:{tag:x}}}".encode()
 
 
-def _value(layer: str, tag: int, key: bytes) -> bytes:
-    return _hashed(layer, tag) + b"=" + key
+def _values(layer: str, keys: Iterable[bytes]) -> list[bytes]:
+    """The names of the keys' values."""
+    prefixes = [_hashed(layer, tag) + b"=" for tag in TAGS]
+    return [prefixes[key[0] >> 4] + key for key in keys]
 
 
 def _index(layer: str, tag: int) -> bytes:

@@ -1,12 +1,12 @@
 """How an entry is written in a row of `vectors`."""
 
-import zlib
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
+from isal import isal_zlib
+
 from stockade_embedding_cache.domain.entry import Entry
-from stockade_embedding_cache.domain.vector import Dtype, Format
+from stockade_embedding_cache.domain.vector import read_format
 
 COLUMNS = "key, dimensions, dtype, writer, created, expires, data, checksum"
 
@@ -27,13 +27,7 @@ def decode(row: Sequence[Any]) -> Entry | None:
     return Entry(read_format(dimensions, dtype), data, writer, created, expires)
 
 
-@cache
-def read_format(dimensions: int, dtype: int) -> Format:
-    """One object for equal formats."""
-    return Format(dimensions, Dtype(dtype))
-
-
 def _checksum(key: bytes, dimensions: int, dtype: int, writer: str, created: float, expires: float, data: bytes) -> int:
     """CRC-32 of everything a row says, its key included: data under another's key is damage too."""
     header = f"{dimensions} {dtype} {writer} {created!r} {expires!r}".encode()
-    return zlib.crc32(data, zlib.crc32(header, zlib.crc32(key)))
+    return isal_zlib.crc32(data, isal_zlib.crc32(header, isal_zlib.crc32(key)))

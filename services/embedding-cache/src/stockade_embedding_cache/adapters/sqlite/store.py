@@ -11,6 +11,7 @@ from stockade_embedding_cache.adapters.sqlite import layers, row
 from stockade_embedding_cache.adapters.sqlite.database import Database
 from stockade_embedding_cache.domain.entry import Batch, Entry, Quota, Size
 from stockade_embedding_cache.domain.ports import Clock, Listed, Stored, StoreUnavailable
+from stockade_embedding_cache.domain.vector import read_format
 
 VACUUM_PAGES = 1000
 _CHUNK = 500  # keys in one statement
@@ -132,7 +133,7 @@ class SqliteStore:
 
     def _page(self, db: sqlite3.Connection, layer: str, after: bytes, limit: int, writer: str) -> list[Listed]:
         rows = db.execute(_PAGE, (layer, after, self._clock(), writer, limit))
-        return [Listed(key, row.read_format(d, t), who, born, ends) for key, d, t, who, born, ends in rows]
+        return [Listed(key, read_format(d, t), who, born, ends) for key, d, t, who, born, ends in rows]
 
     def _put(self, db: sqlite3.Connection, layer: str, entries: Mapping[bytes, Entry]) -> Stored:
         ident = layers.find(db, layer)

@@ -11,7 +11,7 @@ from stockade_audit import Action, Journal, RecordUnavailable, new_entry_id
 from stockade_rpckit.identity import Principal
 from stockade_rpckit.logs import get_logger
 
-from stockade_network_policy import entries
+from stockade_network_policy import entries, names
 from stockade_network_policy.catalogue import Catalogue
 from stockade_network_policy.decisions import Decisions, Judged, Outcome
 from stockade_network_policy.domain.decision import Decision, Request, Ruling, Verdict, decide
@@ -35,7 +35,13 @@ class Judgement:
     """Policy, limits and record in one call."""
 
     def __init__(
-        self, catalogue: Catalogue, limits: LimitStore, journal: Journal, *, outcome_wait_s: float = OUTCOME_WAIT_S
+        self,
+        catalogue: Catalogue,
+        limits: LimitStore,
+        journal: Journal,
+        *,
+        outcome_wait_s: float = OUTCOME_WAIT_S,
+        names_per_minute: int = names.PER_MINUTE,
     ) -> None:
         self.decisions = Decisions()
         self.traffic = TrafficBook()
@@ -43,6 +49,7 @@ class Judgement:
         self._limits = limits
         self._journal = journal
         self._outcome_wait_s = outcome_wait_s
+        self._names = names.NameBudget(names_per_minute)
 
     async def judge(self, request: Request, asker: Principal | None = None) -> Decision:
         """Decides in one atomic step and returns once the audit entry `decision_id` is durable.
@@ -53,7 +60,9 @@ class Judgement:
         policy = (rules := self._catalogue.rules(request.agent_type)).policy
         ruling = decide(rules, request)
         decision_id = new_entry_id()
-        refusal = await self._count(request, policy.limits, decision_id) if ruling.allowed else None
+        refusal = self._name(request, ruling) if ruling.allowed else None
+        if ruling.allowed and refusal is None:
+            refusal = await self._count(request, policy.limits, decision_id)
         decision = _decision(decision_id, policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
         try:
@@ -158,6 +167,11 @@ class Judgement:
         lifetime_s = self._catalogue.rules(judged.request.agent_type).policy.limits.tunnel_lifetime_s
         return lifetime_s > 0 and now_ns - judged.time_ns > lifetime_s * 1e9
 
+    def _name(self, request: Request, ruling: Ruling) -> Refusal | None:
+        """Counts a name that passes by more than its own place in the policy."""
+        spelt_out = ruling.rule == f"allowed_domains:{ruling.host}"
+        return None if spelt_out else self._names.take(request.agent, ruling.host)
+
     async def _count(self, request: Request, limits: Limits, decision_id: str) -> Refusal | None:
         tunnel = decision_id if request.method == "CONNECT" else ""
         lease, _, ticket = request.lease.rpartition(".")
@@ -239,6 +253,7 @@ def _limit_reason(rule: str, limits: Limits, retry_after_s: float) -> str:
         "requests_per_hour": f"{limits.requests_per_hour} requests an hour",
         "max_tunnels": f"{limits.max_tunnels} tunnels at once",
         "bytes_per_hour": f"{limits.bytes_per_hour} bytes an hour",
+        "names_per_minute": "how many names that the policy does not spell out are looked up in a minute",
         "limits_unavailable": "what can be counted, and the engine that counts does not answer",
     }
     return f"the limit is {texts[rule]}; try again in {max(retry_after_s, 0.001):.3g} s"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from stockade_rpckit.settings import ServiceSettings
 
+from stockade_network_policy import names
+
 SHIPPED = Path(__file__).with_name("policies.yaml")
 
 
@@ -24,6 +26,8 @@ class PolicySettings(ServiceSettings):
     """What holds while Redis does not answer: deny, or local, which counts here at a share of each limit."""
     redis_away_share: float = 0.3
     """That share; with n replicas, 1/n lets through no more than the whole limit."""
+    names_per_minute: int = names.PER_MINUTE
+    """How many names, of those that its policy does not spell out, one agent may have looked up; 0: any number."""
     lease_seconds: float = 30.0
     """How long tokens may be out on lease."""
     snapshot_seconds: float = 60.0

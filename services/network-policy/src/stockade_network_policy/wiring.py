@@ -71,7 +71,13 @@ async def wire(settings: PolicySettings) -> Wiring:
     limits, beside_limits = open_limits(settings)
     permits = Messages(message_limits, limits)
     await permits.refresh()
-    judgement = Judgement(catalogue, limits, journal, outcome_wait_s=settings.outcome_seconds)
+    judgement = Judgement(
+        catalogue,
+        limits,
+        journal,
+        outcome_wait_s=settings.outcome_seconds,
+        names_per_minute=settings.names_per_minute,
+    )
     leases = Leases(catalogue, limits, journal, settings.lease_seconds)
     gate = Gate(replace(load(GateSettings, PREFIX), run_dir=settings.run_dir), judgement, catalogue, journal)
     narrowing = partial(_narrowing, gate)

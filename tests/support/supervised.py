@@ -153,6 +153,14 @@ async def collect(execution: Execution, offset: int = 0) -> Result:
     raise AssertionError("no ending came")
 
 
+async def working(sandbox: Sandbox) -> int:
+    """How many processes it has beside its supervisor and the child that waits for the next exec."""
+    listed = (await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid,ppid,args")).splitlines()[1:]
+    rows = [line.split(maxsplit=2) for line in listed]
+    init, app = str(sandbox.init_pid), supervisor_command()[-1]
+    return sum(pid != init and not (ppid == init and args.endswith(app)) for pid, ppid, args in rows)
+
+
 @contextlib.asynccontextmanager
 async def supervised(
     *,

@@ -11,7 +11,7 @@ import pytest_asyncio
 from stockade_sandbox.domain.ending import Reason, Stop
 from stockade_sandbox.domain.execution import Command
 
-from support.supervised import PYTHON, Sandbox, docker, supervised
+from support.supervised import PYTHON, Sandbox, docker, supervised, working
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("engine"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -59,7 +59,7 @@ async def test_a_timeout_ends_the_whole_tree_within_a_second(sandbox: Sandbox) -
     assert result.ending.output_partial
     assert result.stdout == b"up\n"
     assert time.monotonic() - begun < 1.5
-    assert await _processes(sandbox) == 1
+    assert await working(sandbox) == 0
 
 
 async def test_a_child_out_of_memory_is_told(sandbox: Sandbox) -> None:
@@ -98,7 +98,7 @@ async def test_the_output_limit_ends_the_tree_and_keeps_what_fits(sandbox: Sandb
     assert result.ending.reason is Reason.OUTPUT_LIMIT
     assert len(result.stdout) == result.ending.output_bytes == 100_000
     assert result.ending.output_partial
-    assert await _processes(sandbox) == 1
+    assert await working(sandbox) == 0
 
 
 async def test_output_of_exactly_the_limit_is_no_ending(sandbox: Sandbox) -> None:
@@ -113,7 +113,7 @@ async def test_cancelling_ends_the_whole_tree(sandbox: Sandbox) -> None:
     execution.stop(Stop.CANCELLED)
     ending = await asyncio.wait_for(execution.ended(), 2)
     assert (ending.reason, ending.exit_code) == (Reason.CANCELLED, None)
-    assert await _processes(sandbox) == 1
+    assert await working(sandbox) == 0
 
 
 async def test_a_program_that_ends_by_itself_just_before_its_cancellation_exited(sandbox: Sandbox) -> None:
@@ -158,11 +158,6 @@ async def test_closing_the_sandbox_ends_its_execs_as_sandbox_lost() -> None:
         assert ending.reason is Reason.SANDBOX_LOST
 
 
-async def _processes(sandbox: Sandbox) -> int:
-    """How many processes the container has, its init included."""
-    return len((await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid")).splitlines()) - 1
-
-
 async def _end_leftovers(sandbox: Sandbox) -> None:
     """Kills all but the init, from outside."""
     listed = (await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid")).splitlines()[1:]
@@ -170,5 +165,5 @@ async def _end_leftovers(sandbox: Sandbox) -> None:
         if pid != sandbox.init_pid:
             os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(5):
-        while await _processes(sandbox) > 1:  # noqa: ASYNC110 - another program's state
+        while await working(sandbox) > 0:  # noqa: ASYNC110 - another program's state
             await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ import pytest
 from stockade_sandbox.domain.ending import Ending, Reason, Stop
 from stockade_sandbox.domain.execution import Command
 
-from support.supervised import PYTHON, Sandbox, collect, docker, supervised
+from support.supervised import PYTHON, Sandbox, collect, docker, supervised, working
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("engine")]
 
@@ -132,7 +132,6 @@ async def test_every_ending_is_told_as_what_it_was(count: int) -> None:
         sandboxes = [await stack.enter_async_context(supervised(memory="128m", pids=40)) for _ in range(SANDBOXES)]
         await asyncio.gather(*map(work, sandboxes))
         for sandbox in sandboxes:
-            listed = await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid")
-            assert listed.split() == ["PID", str(sandbox.init_pid)]
+            assert await working(sandbox) == 0
     assert {pair: number for pair, number in told.items() if pair[0] != pair[1]} == {}
     assert sum(told.values()) == count

@@ -30,6 +30,8 @@ class Execution:
         self.spans = spans
         self.state = ExecState.STARTING
         self.pid = 0
+        self.prepared = False
+        """Whether it was told to start in a prepared child; where that has gone, the supervisor forks another."""
         self.request_id = ""
         self.start_ns = time.time_ns()
         self.ending: Ending | None = None
@@ -133,14 +135,20 @@ class Execution:
 
     # --- what the supervisor says
 
-    def forked(self, pid: int, cgroup: ExecCgroup | None) -> None:
-        """Its child waits, and is in its cgroup: let it start."""
+    def placed(self, pid: int, cgroup: ExecCgroup | None) -> str | None:
+        """Its child waits in its cgroup: what to let it start with, or None where it was stopped before."""
         self.pid = pid
         self.cgroup = cgroup
         if self._stop is None:
-            self._tell(frames.GO, self.spans.forked().encode())
-        else:  # it was stopped before there was anything to kill
-            self._killing = self._loop.create_task(self._kill())
+            return self.spans.forked()
+        self._killing = self._loop.create_task(self._kill())
+        return None
+
+    def forked(self, pid: int, cgroup: ExecCgroup | None) -> None:
+        """Its child waits: let it start."""
+        traceparent = self.placed(pid, cgroup)
+        if traceparent is not None:
+            self._tell(frames.GO, traceparent.encode())
 
     def began(self, exec_ns: int) -> None:
         """Its program runs."""
@@ -187,7 +195,7 @@ class Execution:
 
     def exited(self, report: dict[str, object]) -> None:
         """Its main process ended; a kill under way is waited for, so that what the cgroup says is whole."""
-        status, exit_ns = report.get("status"), _count(report, "exit_ns")
+        status, exit_ns = report.get("status"), frames.count(report, "exit_ns", 0)
         if not isinstance(status, int) or not 0 <= status <= 0xFFFF:
             raise frames.FrameError("EXITED without a wait status")
         if self._exiting is not None or not self.pid:
@@ -218,7 +226,9 @@ class Execution:
 
     def adopt(self, link: Link, report: dict[str, object]) -> None:
         """A supervisor that knew this exec before says how far it is; its kept output follows."""
-        first, end, pid, waits, exec_ns = (_count(report, name) for name in ("first", "end", "pid", "input", "exec_ns"))
+        first, end, pid, waits, exec_ns = (
+            frames.count(report, name, 0) for name in ("first", "end", "pid", "input", "exec_ns")
+        )
         if not 0 <= end - first <= 2 * frames.WINDOW:
             raise frames.FrameError("KEPT with more output than the window allows")
         self._link = link
@@ -331,13 +341,6 @@ class Execution:
     def _tell_json(self, kind: int, message: dict[str, object]) -> None:
         if self._link is not None and self.ending is None:
             self._link.send_json(kind, self.number, message)
-
-
-def _count(report: dict[str, object], name: str) -> int:
-    value = report.get(name, 0)
-    if not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise frames.FrameError(f"{name} is no count")
-    return value
 
 
 def _seconds(value: object) -> float:

@@ -10,23 +10,22 @@ from pathlib import Path
 
 from stockade_rpckit.logs import get_logger
 
-from stockade_sandbox.cgroups import ContainerCgroup, NoCgroup
-from stockade_sandbox.domain.errors import RequestIdReused
-from stockade_sandbox.domain.execution import Command, ExecNotFound, SupervisorAbsent, TooManyExecs
+from stockade_sandbox.domain.execution import Command, SupervisorAbsent, TooManyExecs
 from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
 from stockade_sandbox.supervision.link import Link
 from stockade_sandbox.supervision.listener import Listener
 from stockade_sandbox.supervision.note import read_note, write_note
+from stockade_sandbox.supervision.orders import order
+from stockade_sandbox.supervision.placement import Placement
+from stockade_sandbox.supervision.prepared import Place, Preparation, Prepared
+from stockade_sandbox.supervision.roster import Roster
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
 
 MOST_RUNNING = 64
 """Execs that may run in one sandbox at once."""
-
-MOST_ENDED = 32
-"""Ended execs that can still be asked about, output included."""
 
 _HELLO_TIMEOUT_S = 5.0
 _RETURN_TIMEOUT_S = 10.0
@@ -46,13 +45,14 @@ class Post:
         self._link: Link | None = None
         self._attached = asyncio.Event()
         self._kept_to_come: int | None = None  # None: no HELLO yet
-        self._container: ContainerCgroup | None = None
+        self._placement = Placement(sandbox)
         self._init_pid = 0
         self._execs: OrderedDict[int, Execution] = OrderedDict()
-        self._by_id: dict[str, Execution] = {}
+        self._roster = Roster(sandbox)
+        self._prepares = False  # whether this supervisor can
+        self._preparation = Preparation(self._placement)
         self._released: deque[int] = deque(maxlen=64)
         self._next_number = 1
-        self._lingering: list[Execution] = []
         self._configured: asyncio.Future[None] | None = None
         self._heard_at = self._round_trip_s = 0.0
         self._pinged_at: float | None = None
@@ -129,53 +129,38 @@ class Post:
 
         A `request_id` seen before gives the exec it started. Raises SupervisorAbsent, TooManyExecs, RequestIdReused.
         """
-        if request_id and (known := self._requested(request_id, command)):
+        if known := self._roster.requested(request_id, command):
             return known
         if self._link is None or not self._attached.is_set():
             raise SupervisorAbsent(self.sandbox)
         if len(self._execs) >= MOST_RUNNING:
             raise TooManyExecs(MOST_RUNNING)
-        exec_id = "ex-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
-        execution = Execution(self.sandbox, exec_id, self._next_number, command, ExecSpans(), self._link)
-        self._next_number += 1
+        prepared = self._preparation.take() if command.terminal is None else None
+        number, exec_id = (prepared.number, prepared.exec_id) if prepared else self._next()
+        execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
         execution.request_id = request_id
         self._add(execution, listed=file is None)
-        self._link.send_json(
-            frames.START,
-            execution.number,
-            {
-                "args": list(command.args),
-                "env": command.env,
-                "cwd": command.cwd,
-                "stdin": command.stdin,
-                "terminal": (
-                    {"rows": command.terminal.rows, "columns": command.terminal.columns} if command.terminal else None
-                ),
-                "limits": command.limits,
-                "note": write_note(exec_id, command),
-                **({"file": file} if file is not None else {}),
-            },
-        )
+        message = order(command, write_note(exec_id, command), file)
+        if prepared is None:
+            self._send_start(number, message)
+        elif prepared.place.done():
+            self._start_prepared(execution, message, prepared.place)
+        else:
+            prepared.place.add_done_callback(lambda place: self._start_prepared(execution, message, place))
         return execution
 
-    def _requested(self, request_id: str, command: Command) -> Execution | None:
-        for execution in self._by_id.values():
-            if execution.request_id == request_id:
-                if execution.command != command:
-                    raise RequestIdReused(request_id)
-                return execution
-        return None
+    def _next(self) -> tuple[int, str]:
+        """Number and id of a new exec."""
+        number, self._next_number = self._next_number, self._next_number + 1
+        return number, "ex-" + "".join(_ID_ALPHABET[byte & 31] for byte in secrets.token_bytes(12))
 
     def find(self, exec_id: str) -> Execution:
         """The exec of that id. Raises ExecNotFound."""
-        try:
-            return self._by_id[exec_id]
-        except KeyError:
-            raise ExecNotFound(self.sandbox, exec_id) from None
+        return self._roster.find(exec_id)
 
     def all(self) -> list[Execution]:
         """Those that run and the last that ended, newest first."""
-        return sorted(self._by_id.values(), key=lambda item: item.number, reverse=True)
+        return self._roster.all()
 
     def touch(self) -> None:
         """A caller spoke."""
@@ -194,6 +179,8 @@ class Post:
             self._ponged()
         elif kind == frames.CONFIGURED:
             self._was_configured()
+        elif (prepared := self._preparation.coming(number)) is not None:
+            self._of_prepared(prepared, kind, payload)
         elif number in self._execs:
             self._of_exec(self._execs[number], kind, payload)
         elif number not in self._released:
@@ -203,6 +190,8 @@ class Post:
         """The line broke: the supervisor died, or broke the protocol, or will dial again."""
         self._link = None
         self._kept_to_come = None
+        if (prepared := self._preparation.forget()) is not None:
+            self._released.append(prepared)
         self._attached.clear()
         self._pinged_at = None
         for execution in self._execs.values():
@@ -213,7 +202,7 @@ class Post:
             _log.warning("supervisor broke the protocol", extra={"sandbox": self.sandbox, "violation": violation})
             self._end(f"its supervisor broke the protocol: {violation}")
         else:
-            dead_of_memory = self._container is not None and self._container.oom_kills() > 0
+            dead_of_memory = self._placement.oom_kills() > 0
             self._listener.resume()
             self._spawn(self._await_return(dead_of_memory))
 
@@ -237,17 +226,10 @@ class Post:
         kept = hello.get("kept")
         if hello.get("version") != frames.VERSION or not isinstance(kept, int) or not 0 <= kept <= 4096:
             raise frames.FrameError("HELLO of another version")
-        self._find_container()
+        self._prepares = hello.get("prepares") is True
+        self._placement.find(self._init_pid)
         self._kept_to_come = kept
         self._complete_if_all_kept()
-
-    def _find_container(self) -> None:
-        try:
-            self._container = ContainerCgroup.of(self._init_pid)
-            self._container.protect_init()
-        except NoCgroup as error:
-            _log.warning("no cgroup of its own", extra={"sandbox": self.sandbox, "error": str(error)})
-            self._container = None
 
     def _complete_if_all_kept(self) -> None:
         if self._kept_to_come == 0 and not self._attached.is_set():
@@ -256,6 +238,7 @@ class Post:
             for execution in list(self._execs.values()):
                 if not execution.attached:
                     execution.lose("the supervisor no longer knows this exec", init_out_of_memory=False)
+            self._prepare()
 
     def _kept(self, number: int, report: dict[str, object]) -> None:
         """An exec from before this line: known from before it broke, or from before this service started."""
@@ -267,7 +250,7 @@ class Post:
         if execution is None and number not in self._released:
             exec_id, command = read_note(str(report.get("note")))
             execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
-            execution.cgroup = self._container.make(exec_id) if self._container is not None else None
+            execution.cgroup = self._placement.known(exec_id)
             self._add(execution, listed=True)
         if execution is None or report.get("waiting"):
             self._link.send(frames.RELEASE, number)
@@ -284,13 +267,13 @@ class Post:
             return
         message = frames.decode_json(payload)
         if kind == frames.FORKED:
-            self._place(execution, _count(message, "pid"))
+            self._place(execution, frames.count(message, "pid"))
         elif kind == frames.STARTED:
-            execution.began(_count(message, "exec_ns"))
+            execution.began(frames.count(message, "exec_ns"))
         elif kind == frames.FAILED:
-            execution.failed(_count(message, "errno"), str(message.get("step")))
+            execution.failed(frames.count(message, "errno"), str(message.get("step")))
         elif kind == frames.TAKEN:
-            execution.took(_count(message, "bytes"))
+            execution.took(frames.count(message, "bytes"))
         elif kind == frames.EXITED:
             execution.exited(message)
         else:
@@ -298,23 +281,57 @@ class Post:
 
     def _place(self, execution: Execution, pid: int) -> None:
         """Puts the waiting child into a cgroup of its own before it may start its program."""
-        if execution.pid:
+        if execution.pid and not execution.prepared:
             raise frames.FrameError("FORKED twice")
-        if self._container is None:
-            execution.forked(pid, None)
-            return
-        cgroup = self._container.make(execution.id)
+        execution.prepared = False
         try:
-            cgroup.admit(self._container.host_pid(pid))
+            cgroup = self._placement.admit(execution.id, pid)
         except ProcessLookupError:  # it failed or was killed already: the supervisor's next word says how
-            cgroup.remove()
             execution.pid = pid
         except OSError as error:
             _log.warning("a child could not be placed", extra={"sandbox": self.sandbox, "error": str(error)})
-            cgroup.remove()
             execution.failed(error.errno or 0, "cgroup")
         else:
             execution.forked(pid, cgroup)
+
+    def _prepare(self) -> None:
+        """Has a child wait for the next exec."""
+        if self._link is not None and self._prepares and self._preparation.wanted:
+            number, exec_id = self._next()
+            self._preparation.begin(number, exec_id)
+            self._link.send(frames.PREPARE, number)
+
+    def _of_prepared(self, prepared: Prepared, kind: int, payload: bytes) -> None:
+        if kind == frames.FORKED:
+            pid = frames.count(frames.decode_json(payload), "pid")
+            self._spawn(self._preparation.place(prepared, pid))
+        elif kind == frames.FAILED:
+            prepared.settle(None)
+        else:
+            raise frames.FrameError(f"a frame of kind {kind} for an exec that nobody has asked for")
+
+    def _start_prepared(
+        self, execution: Execution, message: dict[str, object], place: "asyncio.Future[Place | None]"
+    ) -> None:
+        """Sends order and word in one; where no child waits, one is forked for it."""
+        if execution.number not in self._execs:  # it is over before it began
+            self._release(execution.number)
+            return
+        if (found := place.result()) is not None:
+            execution.prepared = True
+            if (go := execution.placed(*found)) is not None:
+                message["go"] = go
+        self._send_start(execution.number, message)
+
+    def _send_start(self, number: int, message: dict[str, object]) -> None:
+        if self._link is not None:
+            self._link.send_json(frames.START, number, message)
+
+    def _release(self, number: int) -> None:
+        """The supervisor may forget it; what it has said of it meanwhile is passed over."""
+        self._released.append(number)
+        if self._link is not None:
+            self._link.send(frames.RELEASE, number)
 
     def _configure(self) -> None:
         if self._link is not None and self._attached.is_set():
@@ -341,26 +358,16 @@ class Post:
         execution.finished = self._finished
         self._execs[execution.number] = execution
         if listed:
-            self._by_id[execution.id] = execution
+            self._roster.add(execution)
 
     def _finished(self, execution: Execution) -> None:
         """It ended, or never was: the supervisor may forget it; what is empty is removed."""
         self.touch()
         del self._execs[execution.number]
-        self._released.append(execution.number)
-        if self._link is not None:
-            self._link.send(frames.RELEASE, execution.number)
-        if execution.ending is None:
-            self._by_id.pop(execution.id, None)
-        self._lingering.append(execution)
-        self._loop.call_soon(self._tidy)
-        ended = [item for item in self._by_id.values() if item.ending is not None]
-        for item in ended[: max(0, len(ended) - MOST_ENDED)]:
-            del self._by_id[item.id]
-
-    def _tidy(self) -> None:
-        """Removes the cgroups in which nothing runs any more."""
-        self._lingering = [item for item in self._lingering if item.cgroup and not item.cgroup.remove()]
+        self._release(execution.number)
+        self._roster.finished(execution)
+        self._placement.remove(execution.cgroup)
+        self._prepare()
 
     def _lose(self, why: str, init_out_of_memory: bool) -> None:
         for execution in list(self._execs.values()):
@@ -394,10 +401,3 @@ class Post:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _count(message: dict[str, object], name: str) -> int:
-    value = message.get(name)
-    if not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise frames.FrameError(f"{name} is no count")
-    return value

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import time
 from collections import deque
 
@@ -17,9 +18,9 @@ from .reactor import READ, WRITE, Reactor
 class Exec:
     """An exec from fork to release. `number` and `note` are the host's; the note is given back after a reconnect."""
 
-    def __init__(self, number: int, note: str, child: spawn.Child, reactor: Reactor, line: Line) -> None:
+    def __init__(self, number: int, child: spawn.Child, reactor: Reactor, line: Line) -> None:
         self.number = number
-        self.note = note
+        self.note = ""
         self.pid = child.pid
         self.fork_ns = time.time_ns()
         self.exec_ns = 0
@@ -27,6 +28,9 @@ class Exec:
         self._child = child
         self._reactor = reactor
         self._line = line
+        self.prepared = True  # and nobody has asked for it yet
+        self._order: spawn.Order | None = None  # until the word comes
+        self._packed = b""  # what the child has not taken yet of its order
         self._open = {fd for fd in (child.stdout, child.stderr) if fd >= 0}
         self._input: deque[bytes] = deque()
         self._input_size = 0
@@ -42,14 +46,24 @@ class Exec:
 
     # --- what the host says
 
-    def go(self, traceparent: bytes) -> None:
-        """The child is in its place: let it start its program, in the trace it belongs to."""
-        if self._child.go < 0:
-            return
-        with contextlib.suppress(BrokenPipeError):  # it was killed while it waited
-            os.write(self._child.go, b"%b\n" % traceparent[:128])
-        self._drop("go")
+    def ordered(self, order: spawn.Order, note: str) -> None:
+        """What it will run, when the word comes."""
+        self.prepared, self._order, self.note = False, order, note
+        if not order.stdin:
+            self._drop("stdin")
+
+    def go(self, traceparent: str) -> bool:
+        """The child is in its place: give it its order, in the trace it belongs to. False where it has gone."""
+        if self._child.go < 0 or self._order is None:
+            return False
+        self._packed, self._order = self._order.pack(traceparent[:128]), None
+        if self.running:  # another program of this uid may have stopped it while it waited
+            os.kill(self.pid, signal.SIGCONT)
+        alive = self._hand_over()
+        if self._packed:
+            self._reactor.watch(self._child.go, WRITE, self._on_go)
         self._watch_output()
+        return alive
 
     def give(self, data: bytes) -> None:
         """Bytes for its standard input. Raises FrameError when the host sends more than it was allowed."""
@@ -124,6 +138,11 @@ class Exec:
             self._drop(name)
         self._watch_output()
 
+    def discard(self) -> None:
+        """It was prepared and is not wanted any more: its child, if it lives, finds no order and ends."""
+        for name in ("go", "status", "stdin", "stdout", "stderr"):
+            self._drop(name)
+
     def over(self) -> bool:
         """Whether nothing is left to do for it."""
         return self._released and not self.running and not self._open
@@ -139,11 +158,31 @@ class Exec:
             self._on_status(READ)
         self._finish_if_drained()
 
+    def _on_go(self, _events: int) -> None:
+        self._hand_over()
+
+    def _hand_over(self) -> bool:
+        """Writes what the child takes of its order; whether it is there to take it."""
+        try:
+            self._packed = self._packed[os.write(self._child.go, self._packed) :]
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            self._packed = b""
+            self._drop("go")
+            return False
+        if not self._packed:
+            self._drop("go")
+        return True
+
     def _on_status(self, _events: int) -> None:
         """The status pipe ended (the program runs) or says why there is none."""
         try:
             report = os.read(self._child.status, 64)
         except BlockingIOError:
+            return
+        if self.prepared:
+            self.discard()
             return
         self._drop("status")
         self._drop("go")

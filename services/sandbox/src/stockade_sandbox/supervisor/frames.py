@@ -36,7 +36,7 @@ SUPERVISOR_LIMIT = CHUNK + OFFSET.size
 
 # Host to supervisor.
 CONFIGURE = 1  # {"doors": bool}; answered by CONFIGURED
-START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note"}; answered by FORKED or FAILED
+START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note", "go"}; see below
 GO = 3  # bytes: a traceparent or nothing; the waiting child may start; answered by STARTED or FAILED
 STDIN = 4  # bytes
 CLOSE_STDIN = 5  # empty
@@ -46,9 +46,13 @@ ACK = 8  # bytes: u64, the offset up to which output has been taken
 RELEASE = 9  # empty: an ended exec may be forgotten
 PING = 10  # bytes, repeated in PONG
 KILL = 11  # empty: kill the tree, for tiers in which the host has no cgroup to do so
+PREPARE = 12  # empty: fork the child of an exec that will be asked for; answered by FORKED or FAILED
+
+# START is answered by FORKED or FAILED, and the child waits for GO. Where the child was prepared there is no second
+# FORKED, unless it has gone meanwhile; "go" is then the payload of GO, to be obeyed at once.
 
 # Supervisor to host.
-HELLO = 64  # {"version", "pid", "started_ns", "kept"}; followed by that many KEPT
+HELLO = 64  # {"version", "pid", "started_ns", "kept", "prepares"}; followed by that many KEPT
 KEPT = 65  # {"note", "pid", "first", "end", "running", …}: an exec from before the line was made
 CONFIGURED = 66  # {"doors": bool}
 FORKED = 67  # {"pid"}: the child waits for GO
@@ -86,6 +90,14 @@ def decode_json(payload: bytes) -> dict[str, object]:
     if not isinstance(message, dict):
         raise FrameError("a payload is not a JSON object")
     return message
+
+
+def count(message: dict[str, object], name: str, default: int | None = None) -> int:
+    """A member that counts something. Raises FrameError for anything else."""
+    value = message.get(name, default)
+    if not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise FrameError(f"{name} is no count")
+    return value
 
 
 class Decoder:

@@ -40,6 +40,8 @@ class Supervisor:
         self._reactor.run()
 
     def _introduce(self) -> None:
+        for item in [item for item in self._execs.values() if item.prepared]:
+            self._discard(item)
         kept = [item for item in self._execs.values() if not item.over()]
         self._line.send_json(
             frames.HELLO,
@@ -49,6 +51,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "started_ns": self._started_ns,
                 "kept": len(kept),
+                "prepares": True,
                 "landlock": self._restriction.version,
             },
         )
@@ -58,6 +61,8 @@ class Supervisor:
     def _obey(self, kind: int, number: int, payload: bytes) -> None:
         if kind == frames.START:
             self._start(number, frames.decode_json(payload))
+        elif kind == frames.PREPARE:
+            self._fork(number, None)
         elif kind == frames.PING:
             self._line.send(frames.PONG, 0, payload)
         elif kind == frames.CONFIGURE:
@@ -71,7 +76,7 @@ class Supervisor:
 
     def _tell(self, item: Exec, kind: int, payload: bytes) -> None:
         if kind == frames.GO:
-            item.go(payload)
+            item.go(payload.decode())
         elif kind == frames.STDIN:
             item.give(payload)
         elif kind == frames.CLOSE_STDIN:
@@ -93,29 +98,40 @@ class Supervisor:
             raise frames.FrameError(f"a frame of an unknown kind, {kind}")
 
     def _start(self, number: int, message: dict[str, object]) -> None:
-        """Forks the child and says its pid; the host answers GO."""
-        operation = message.get("file")
+        """Takes the child that was prepared for it, or forks one; the host's GO follows, or came with it."""
         order = spawn.Order(
             [str(item) for item in _list(message, "args")],
             exec_environment(self._environment, _strings(message, "env"), self._doors.open, message.get("terminal")),
             str(message.get("cwd", "")),
-            _terminal(message.get("terminal")),
             {key: int(value) for key, value in _strings(message, "limits").items()},
             bool(message.get("stdin", True)),
+            _operation(message.get("file")),
         )
-        run = None
-        if operation is not None:
-            run = lambda: _file_operation(operation)  # noqa: E731 - what the child does instead of a program
-        step = "program"
+        note = str(message.get("note", ""))
+        item = self._execs.get(number)
+        if item is not None:
+            item.ordered(order, note)
+            if "go" in message and item.go(str(message["go"])):
+                return
+            self._discard(item)  # it has gone, or is not where it should be
+        item = self._fork(number, _terminal(message.get("terminal")))
+        if item is not None:
+            item.ordered(order, note)
+
+    def _fork(self, number: int, terminal: tuple[int, int] | None) -> Exec | None:
+        """Forks a child and says its pid, or why there is none."""
         try:
-            program = "" if run else spawn.find(order)
-            step = "fork"
-            child = spawn.fork(order, program, self._restriction.ruleset, run)
+            child = spawn.fork(terminal, self._restriction.ruleset)
         except OSError as error:
-            self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": step})
-            return
-        self._execs[number] = Exec(number, str(message.get("note", "")), child, self._reactor, self._line)
+            self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": "fork"})
+            return None
+        self._execs[number] = item = Exec(number, child, self._reactor, self._line)
         self._line.send_json(frames.FORKED, number, {"pid": child.pid})
+        return item
+
+    def _discard(self, item: Exec) -> None:
+        item.discard()
+        del self._execs[item.number]
 
     def _reap(self) -> None:
         """Collects every child that ended: mains of execs, and orphans that fell to PID 1."""
@@ -128,7 +144,9 @@ class Supervisor:
             if pid == 0:
                 break
             item = by_pid.get(pid)
-            if item is not None:
+            if item is not None and item.prepared:  # START will fork another
+                self._discard(item)
+            elif item is not None:
                 item.exited(
                     status,
                     {
@@ -146,12 +164,6 @@ class Supervisor:
     def _uncongested(self) -> None:
         for item in self._execs.values():
             item.uncongested()
-
-
-def _file_operation(operation: object) -> int:
-    from . import files
-
-    return files.perform(operation)
 
 
 def _integer(message: dict[str, object], name: str) -> int:
@@ -173,6 +185,10 @@ def _strings(message: dict[str, object], name: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise frames.FrameError(f"{name} is not a map")
     return {str(key): str(item) for key, item in value.items()}
+
+
+def _operation(value: object) -> dict[str, object] | None:
+    return value if isinstance(value, dict) else None
 
 
 def _terminal(value: object) -> tuple[int, int] | None:

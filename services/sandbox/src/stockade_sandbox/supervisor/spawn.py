@@ -1,14 +1,17 @@
-"""Forks the child that will become a program, and holds it until the host has put it into its cgroup."""
+"""Forks the child that will become a program, and holds it until the host has put it into its cgroup.
+
+It is forked before its order is known, if the host asks for that in time.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import marshal
 import os
 import resource
 import struct
 import termios
-from collections.abc import Callable
 
 from . import kernel
 
@@ -20,31 +23,37 @@ _LIMITS = {
     "stack_bytes": resource.RLIMIT_STACK,
 }
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-Run = Callable[[], int]
-"""What the child does instead of a program: a file operation. Its result is the exit code."""
+_MOST_DESCRIPTORS = 1 << 20
 
 
 class Order:
-    """What to run: the fields of a START frame. An empty `cwd` is the supervisor's own."""
+    """What to run: the fields of a START frame. An empty `cwd` is the supervisor's own.
 
-    __slots__ = ("args", "cwd", "env", "limits", "stdin", "terminal")
+    `operation` is a file operation that the child does instead of a program.
+    """
+
+    __slots__ = ("args", "cwd", "env", "limits", "operation", "stdin")
 
     def __init__(
         self,
         args: list[str],
         env: dict[str, str],
         cwd: str,
-        terminal: tuple[int, int] | None,
         limits: dict[str, int],
         stdin: bool = True,
+        operation: dict[str, object] | None = None,
     ) -> None:
         self.args = args
         self.env = env
         self.cwd = cwd
-        self.terminal = terminal
         self.limits = limits
         self.stdin = stdin
+        self.operation = operation
+
+    def pack(self, traceparent: str) -> bytes:
+        """As the waiting child reads it. The program's own TRACEPARENT, where it was given one, stands."""
+        env = {"TRACEPARENT": traceparent, **self.env} if traceparent else self.env
+        return marshal.dumps((self.args, env, self.cwd, self.limits, self.stdin, self.operation))
 
 
 class Child:
@@ -58,25 +67,22 @@ class Child:
         self.terminal = terminal
 
 
-def fork(order: Order, program: str, ruleset: int = -1, run: Run | None = None) -> Child:
-    """Forks a child with pipes or a terminal, for a program by its path or for a function of ours.
+def fork(terminal: tuple[int, int] | None, ruleset: int = -1) -> Child:
+    """Forks a child with pipes, or with a terminal of a size, for a program that may not be known yet.
 
-    It waits for a line on `go`, its traceparent; `status` then tells why it failed, or ends. Before its program starts
-    it is held to `ruleset`. Raises OSError: EAGAIN where the limit on pids is reached, EMFILE, ENOMEM.
+    It waits for an order on `go` up to that one's end; `status` then tells why it failed, or ends. It is held to
+    `ruleset`. Raises OSError: EAGAIN where the limit on pids is reached, EMFILE, ENOMEM.
     """
     ours: list[int] = []
     theirs: list[int] = []
     try:
-        if order.terminal is not None:
+        if terminal is not None:
             master, slave = os.openpty()
             theirs += [slave, slave, slave]
-            resize(master, *order.terminal)
+            resize(master, *terminal)
             ours += [os.dup(master), master, -1]
         else:
-            if not order.stdin:
-                theirs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-                ours.append(-1)
-            for child_end in (0, 1, 1)[not order.stdin :]:
+            for child_end in (0, 1, 1):
                 pipe = os.pipe2(os.O_CLOEXEC)
                 theirs.append(pipe[child_end])
                 ours.append(pipe[1 - child_end])
@@ -91,12 +97,12 @@ def fork(order: Order, program: str, ruleset: int = -1, run: Run | None = None) 
         _close(ours + theirs)
         raise
     if pid == 0:
-        _child(order, program, theirs, ruleset, run)
+        _child(theirs, terminal is not None, ruleset)
     _close(theirs)
     for fd in ours:
         if fd >= 0:
             os.set_blocking(fd, False)
-    return Child(pid, ours, order.terminal is not None)
+    return Child(pid, ours, terminal is not None)
 
 
 def resize(terminal: int, rows: int, columns: int) -> None:
@@ -110,27 +116,12 @@ def _close(descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def find(order: Order) -> str:
-    """The program's path, looked up on its own PATH as execvp does. Raises FileNotFoundError, PermissionError."""
-    program = order.args[0]
-    if "/" in program:
-        return program
-    failure = errno.ENOENT
-    for directory in order.env.get("PATH", _DEFAULT_PATH).split(":"):
-        path = os.path.join(order.cwd, directory, program)
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-        if os.path.isfile(path):
-            failure = errno.EACCES
-    raise OSError(failure, os.strerror(failure), program)
-
-
-def _child(order: Order, program: str, theirs: list[int], ruleset: int, run: Run | None) -> None:
+def _child(theirs: list[int], terminal: bool, ruleset: int) -> None:
     """The child's whole life before its program. Never returns.
 
     Every page that is written to here is copied first, so it does as little as it can: what can be inherited from the
-    supervisor is (no_new_privs, no core dumps, default signals), and all other descriptors close with exec. What it
-    does, it does while the host puts it into its cgroup; after the word there is only the program to start.
+    supervisor is (no_new_privs, no core dumps, default signals). What it can do before it knows its order it does
+    then; after that there is only the program to start.
     """
     go, status = theirs[3:]
     step = "prepare"
@@ -139,32 +130,71 @@ def _child(order: Order, program: str, theirs: list[int], ruleset: int, run: Run
             os.dup2(theirs[place], place)
         step = "terminal"
         os.setsid()
-        if order.terminal is not None:
+        if terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        step = "restrict"
+        if ruleset >= 0:
+            kernel.landlock_restrict(ruleset)
+        _close_others(go, status)
+        step = "order"
+        order = _received(go)
         step = "limits"
         if order.limits:
             _limit(order.limits)
         step = "directory"
         if order.cwd:
             os.chdir(order.cwd)
-        step = "restrict"
-        if ruleset >= 0:
-            kernel.landlock_restrict(ruleset)
+        if not order.stdin:
+            os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
         step = "program"
-        word = os.read(go, 256)
-        if not word:
-            os._exit(127)
-        if len(word) > 1:
-            order.env.setdefault("TRACEPARENT", word[:-1].decode())
-        if run is not None:
-            os.closerange(3, 1 << 20)
-            os._exit(run())
-        os.execve(program, order.args, order.env)  # noqa: S606 - no shell is what is wanted
+        if order.operation is not None:
+            os.closerange(3, _MOST_DESCRIPTORS)
+            os._exit(_file_operation(order.operation))
+        os.execve(_found(order.args[0], order.env), order.args, order.env)  # noqa: S606 - no shell is what is wanted
     except OSError as error:
         os.write(status, f"{error.errno} {step}".encode())
     except BaseException:
         os.write(status, f"0 {step}".encode())
-    os._exit(127)
+    finally:
+        os._exit(127)
+
+
+def _close_others(go: int, status: int) -> None:
+    """Closes all but the standard streams and these two: while this waits, others' pipes must be able to end."""
+    first, second = sorted((go, status))
+    os.closerange(3, first)
+    os.closerange(first + 1, second)
+    os.closerange(second + 1, _MOST_DESCRIPTORS)
+
+
+def _received(go: int) -> Order:
+    """The order, once it is whole; ends the process where none came."""
+    packed = bytearray()
+    while piece := os.read(go, 1 << 16):
+        packed += piece
+    if not packed:
+        os._exit(127)
+    return Order(*marshal.loads(packed))  # noqa: S302 - from our own parent, by a pipe that nobody else has
+
+
+def _found(program: str, env: dict[str, str]) -> str:
+    """The program's path, looked up on its own PATH as execvp does. Raises FileNotFoundError, PermissionError."""
+    if "/" in program:
+        return program
+    failure = errno.ENOENT
+    for directory in env.get("PATH", _DEFAULT_PATH).split(":"):
+        path = os.path.join(directory, program)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+        if os.path.isfile(path):
+            failure = errno.EACCES
+    raise OSError(failure, os.strerror(failure), program)
+
+
+def _file_operation(operation: dict[str, object]) -> int:
+    from . import files
+
+    return files.perform(operation)
 
 
 def _limit(limits: dict[str, int]) -> None:

@@ -1,0 +1,18 @@
+"""What a supervisor is told to run."""
+
+from stockade_sandbox.domain.execution import Command
+
+
+def order(command: Command, note: str, file: dict[str, object] | None) -> dict[str, object]:
+    """The payload of START. `file`: a file operation that is done instead of a program."""
+    size = command.terminal
+    return {
+        "args": list(command.args),
+        "env": command.env,
+        "cwd": command.cwd,
+        "stdin": command.stdin,
+        "terminal": {"rows": size.rows, "columns": size.columns} if size else None,
+        "limits": command.limits,
+        "note": note,
+        **({"file": file} if file is not None else {}),
+    }

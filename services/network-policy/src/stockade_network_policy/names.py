@@ -1,8 +1,8 @@
 """How many names, of those that its policy does not spell out, one agent may have looked up.
 
 A name is a message to whoever answers for the domain: below `*.example.com` an agent could write there as fast as it
-may ask. And the gate's cache of names is one for all sandboxes. So a minute's names are bounded; the same name again, and
-names that stand in the policy, cost nothing.
+may ask. And the gate's cache of names is one for all sandboxes. So a minute's names are bounded; the same name again
+costs nothing, nor do names that stand in the policy.
 """
 
 from __future__ import annotations

@@ -7,23 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from stockade_audit import Journal, RecordUnavailable
 from stockade_audit import journal as journal_module
-from stockade_audit.reader import Follower
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.limits_redis import RedisLimits
 from stockade_network_policy.adapters.policies_memory import MemoryPolicies
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.domain.decision import Verdict
+from stockade_network_policy.domain.decision import Decision, Verdict
 from stockade_network_policy.domain.policy import Change, Limits, Policy
 from stockade_network_policy.domain.ports import LimitStore, Write
-from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.judgement import Ended, Judgement, Outcome
 from stockade_network_policy.leases import Leases, Reported
 
 from support.decision_cases import CASES, Case, policy, request
+from support.journals import leaves
 
 LIMITS = Limits(requests_per_minute=1, requests_per_hour=100, burst_size=10, max_tunnels=2, bytes_per_hour=1000)
 
@@ -39,11 +38,7 @@ class Bench:
     leases: Leases
 
     def entries(self, **wanted: Any) -> list[dict[str, Any]]:
-        follower = Follower(self.directory / "policy-0")
-        found: list[dict[str, Any]] = []
-        while located := follower.poll():
-            found += [orjson.loads(one.leaf) for one in located]
-        follower.close()
+        found = leaves(self.directory / "policy-0")
         return [entry for entry in found if wanted.items() <= entry.items()]
 
 
@@ -68,6 +63,12 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     yield build
     for bench in made:
         bench.journal.close()
+
+
+def ended(decision: Decision, *, sent: int = 0, received: int = 0, **details: str) -> Ended:
+    """Word that the decision's request ended."""
+    outcome = Outcome(status=200, bytes_sent=sent, bytes_received=received, duration_s=1.0, details=details)
+    return Ended(decision.decision_id, outcome)
 
 
 @contextmanager
@@ -130,9 +131,9 @@ async def test_a_tunnel_counts_until_its_outcome(make: Make) -> None:
     tunnels = [await bench.judgement.judge(request(method="CONNECT")) for _ in range(3)]
     assert [t.verdict for t in tunnels] == [Verdict.ALLOW, Verdict.ALLOW, Verdict.LIMIT]
     assert tunnels[2].rule == "max_tunnels"
-    closed = {"status": 200, "bytes_sent": 0, "bytes_received": 0, "duration_s": 1.0}
-    assert await bench.judgement.outcome(tunnels[0].decision_id, **closed)
-    assert not await bench.judgement.outcome(tunnels[0].decision_id, **closed)
+    twice = [ended(tunnels[0]), ended(tunnels[0])]
+    assert await bench.judgement.end(twice) == [True, False]
+    assert await bench.judgement.end(twice) == [False, False]
     assert (await bench.judgement.judge(request(method="CONNECT"))).verdict is Verdict.ALLOW
 
 
@@ -143,7 +144,7 @@ async def test_bytes_of_an_open_tunnel_are_counted_once(make: Make) -> None:
     assert not await bench.judgement.progress(tunnel.decision_id, 100, 300)
     assert (await bench.limits.usage("a1", LIMITS)).bytes_last_hour == 400
     assert await bench.judgement.progress(tunnel.decision_id, 400, 600)
-    await bench.judgement.outcome(tunnel.decision_id, status=200, bytes_sent=500, bytes_received=700, duration_s=1.0)
+    await bench.judgement.end([ended(tunnel, sent=500, received=700)])
     assert (await bench.limits.usage("a1", LIMITS)).bytes_last_hour == 1200
     assert (await bench.judgement.judge(request())).rule == "bytes_per_hour"
 
@@ -162,13 +163,10 @@ async def test_a_tunnel_that_outlives_its_policy_is_told_once(make: Make) -> Non
 async def test_a_tunnel_that_ended_without_a_word_is_shown_among_the_refusals(make: Make) -> None:
     bench = await make()
     tunnel = await bench.judgement.judge(request(method="CONNECT", sandbox="sb-1"))
-    details = {"refused": "the TLS name is not the host"}
-    await bench.judgement.outcome(
-        tunnel.decision_id, status=0, bytes_sent=0, bytes_received=0, duration_s=0.1, details=details
-    )
+    await bench.judgement.end([ended(tunnel, refused="SERVER_NAME: the TLS name is not the host")])
     (shown,) = bench.judgement.recent("sb-1")
     assert shown.outcome is not None
-    assert "TLS name" in shown.outcome.details
+    assert "TLS name" in shown.outcome.text
 
 
 async def test_what_cannot_be_recorded_is_not_answered_and_opens_no_tunnel(make: Make) -> None:
@@ -177,10 +175,9 @@ async def test_what_cannot_be_recorded_is_not_answered_and_opens_no_tunnel(make:
         await bench.judgement.judge(request(method="CONNECT"))
     assert (await bench.limits.usage("a1", LIMITS)).tunnels_open == 0
     decision = await bench.judgement.judge(request())
-    closed = {"status": 200, "bytes_sent": 0, "bytes_received": 0, "duration_s": 1.0}
     with unwritable(bench), pytest.raises(RecordUnavailable):
-        await bench.judgement.outcome(decision.decision_id, **closed)
-    assert await bench.judgement.outcome(decision.decision_id, **closed)
+        await bench.judgement.end([ended(decision)])
+    assert await bench.judgement.end([ended(decision)]) == [True]
 
 
 async def test_a_lease_that_cannot_be_recorded_is_not_given_and_holds_nothing(make: Make) -> None:

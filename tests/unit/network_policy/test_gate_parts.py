@@ -39,9 +39,14 @@ def test_a_target_with_two_readings_is_malformed(asked: tuple[str, str, str]) ->
     assert target.read(*asked)[2]
 
 
-def test_a_heads_last_header_counts_and_names_are_lower_case() -> None:
-    line, headers = judge.parse(b"POST /check HTTP/1.1\r\nX-Host: a\r\nx-host: b\r\nx-path: /:x")
-    assert (line, headers) == ("POST /check HTTP/1.1", {"x-host": "b", "x-path": "/:x"})
+def test_a_heads_last_header_counts() -> None:
+    line, headers = judge.parse(b"POST /check HTTP/1.1\r\nx-host: a\r\nx-host: b\r\nx-lease: \r\nx-path: /: x")
+    assert (line, headers) == ("POST /check HTTP/1.1", {"x-host": "b", "x-lease": "", "x-path": "/: x"})
+
+
+def test_what_envoy_never_writes_is_no_head() -> None:
+    with pytest.raises(ValueError, match="update sequence"):
+        judge.parse(b"POST /check HTTP/1.1\r\nx-host:a")
 
 
 @pytest.mark.parametrize(

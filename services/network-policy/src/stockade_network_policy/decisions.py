@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
+from typing import NamedTuple
 
 from stockade_network_policy.domain.decision import Decision, Request, Verdict
 
@@ -22,19 +23,40 @@ HOSTS_KEPT = 2_000  # refused hosts of one agent type, for proposals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an allowed request ended."""
+    """How an allowed request ended.
+
+    `details` is what else was told. `refused` in it says what ended a tunnel without a word (its SNI, its address, its
+    name), as "RULE: reason".
+    """
 
     status: int  # HTTP status; 0 where there was none
     bytes_sent: int
     bytes_received: int
     duration_s: float
-    details: str  # Envoy's response code details, or what the agent reported
+    details: Mapping[str, str] = field(default_factory=dict)
     known: bool = True  # False: nobody said in time (`outcome_unknown`)
 
     @classmethod
     def unknown(cls) -> Outcome:
         """What is known where nobody said in time."""
-        return cls(status=0, bytes_sent=0, bytes_received=0, duration_s=0.0, details="", known=False)
+        return cls(status=0, bytes_sent=0, bytes_received=0, duration_s=0.0, known=False)
+
+    @property
+    def refused(self) -> str:
+        """What the gate ended it for; empty where it did not."""
+        return self.details.get("refused", "")
+
+    @property
+    def text(self) -> str:
+        """The details, for people."""
+        return "; ".join(f"{key}={value}" for key, value in self.details.items())
+
+
+class Ended(NamedTuple):
+    """Word of how a decision's request ended."""
+
+    decision_id: str
+    outcome: Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,20 +130,23 @@ class Decisions:
         if judged.decision.decision_id in self._open:
             self._open.move_to_end(judged.decision.decision_id)
 
-    def close(self, judged: Judged, outcome: Outcome) -> None:
-        """The request ended."""
-        judged.outcome = outcome
-        self._open.pop(judged.decision.decision_id, None)
+    def close(self, ended: Ended) -> Judged | None:
+        """The request ended; None where nothing of that id waits for its outcome."""
+        judged = self._open.pop(ended.decision_id, None)
+        if judged is not None:
+            judged.outcome = ended.outcome
+        return judged
 
     def reopen(self, judged: Judged) -> None:
         """Its end could not be recorded: it waits again."""
         judged.outcome = None
         self._open[judged.decision.decision_id] = judged
+        self._open.move_to_end(judged.decision.decision_id, last=False)
 
-    def abandoned(self, wait_s: float) -> list[Judged]:
-        """Decisions that gave no sign of life for so long."""
+    def abandoned(self, wait_s: float, at_most: int) -> list[Judged]:
+        """Decisions that gave no sign of life for so long, the oldest first."""
         since = time.monotonic() - wait_s
-        return list(takewhile(lambda judged: judged.alive_s < since, self._open.values()))
+        return list(islice(takewhile(lambda judged: judged.alive_s < since, self._open.values()), at_most))
 
     def open_tunnels(self) -> Iterator[Judged]:
         """Tunnels that have not ended, as far as is known."""

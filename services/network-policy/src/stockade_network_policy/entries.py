@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from stockade_audit import Action, Entry
@@ -63,30 +62,39 @@ def _metadata(judged: Judged) -> dict[str, MetadataValue]:
     return metadata
 
 
-def ended(judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> Entry:
+def ended(judged: Judged, outcome: Outcome) -> Entry:
     """What came of an allowed request; closes its decision."""
-    request, decision = judged.request, judged.decision
+    request = judged.request
     trace_id, span_id = _trace(request)
+    fields = outcome_fields(outcome)
+    if outcome.refused:
+        fields |= _refused_by(outcome.refused)
     return Entry(
-        action=action,
-        intent_id=decision.decision_id,
+        action=_ended_as(outcome),
+        intent_id=judged.decision.decision_id,
         principal_kind="agent",
         principal=request.agent,
         agent=request.agent,
         agent_type=request.agent_type,
         sandbox=request.sandbox,
-        domain=decision.canonical_host,
+        domain=judged.decision.canonical_host,
         trace_id=trace_id,
         span_id=span_id,
-        metadata=dict(details or {}),
-        **(outcome_fields(outcome) | _refused_by(details or {})),
+        metadata=dict(outcome.details),
+        **fields,
     )
 
 
-def _refused_by(details: Mapping[str, str]) -> dict[str, str]:
-    """Rule and reason of what the gate refused after the verdict; `refused` is "RULE: reason"."""
-    rule, _, reason = details.get("refused", "").partition(": ")
-    return {"rule": rule.lower(), "reason": reason} if rule else {}
+def _ended_as(outcome: Outcome) -> Action:
+    if not outcome.known:
+        return Action.OUTCOME_UNKNOWN
+    return Action.BLOCKED if outcome.refused else Action.OUTCOME
+
+
+def _refused_by(refused: str) -> dict[str, str]:
+    """Rule and reason of what the gate refused after the verdict, told as "RULE: reason"."""
+    rule, _, reason = refused.partition(": ")
+    return {"rule": rule.lower(), "reason": reason}
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

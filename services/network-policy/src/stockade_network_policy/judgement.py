@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
-from stockade_audit import Action, Journal, RecordUnavailable, new_entry_id
+from stockade_audit import Journal, RecordUnavailable, new_entry_id
 from stockade_rpckit.identity import Principal
 from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy import entries, names
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.decisions import Decisions, Judged, Outcome
+from stockade_network_policy.decisions import Decisions, Ended, Judged, Outcome
 from stockade_network_policy.domain.decision import Decision, Request, Ruling, Verdict, decide
 from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal
@@ -21,12 +22,13 @@ from stockade_network_policy.domain.policy import Limits, Policy
 from stockade_network_policy.domain.ports import LimitStore
 from stockade_network_policy.traffic import TrafficBook
 
-__all__ = ["Judged", "Judgement", "Outcome"]
+__all__ = ["Ended", "Judged", "Judgement", "Outcome"]
 
 log = get_logger(__name__)
 
 OUTCOME_WAIT_S = 300.0  # without a sign of life for so long, an outcome counts as unknown
 _SWEEP_S = 5.0
+_AT_ONCE = 1000  # ends recorded together
 _RETRY_US = 1_000_000
 _TICKET_DIGITS = 9
 
@@ -92,36 +94,22 @@ class Judgement:
         await self._journal.append(entries.decided(judged, policy, None, pending=False))
         return decision
 
-    async def outcome(
-        self,
-        decision_id: str,
-        *,
-        status: int,
-        bytes_sent: int,
-        bytes_received: int,
-        duration_s: float,
-        details: Mapping[str, str] | None = None,
-    ) -> bool:
-        """Closes a decision; False where it is unknown or closed already (the first outcome stands).
+    async def end(self, told: Sequence[Ended]) -> list[bool]:
+        """Closes decisions, all of them in one commit; False for one that is unknown or closed already.
 
-        `details["refused"]` says what ended a tunnel without a word (its SNI, its address, its name): the decision
-        then stands among its sandbox's latest refusals.
+        The first outcome stands. Raises `RecordUnavailable`: all of them wait for their outcome again. At most 1,024.
         """
-        judged = self.decisions.find(decision_id)
-        if judged is None or judged.outcome is not None or judged.decision.verdict is not Verdict.ALLOW:
-            return False
-        outcome = Outcome(
-            status=status,
-            bytes_sent=bytes_sent,
-            bytes_received=bytes_received,
-            duration_s=duration_s,
-            details="; ".join(f"{key}={value}" for key, value in (details or {}).items()),
-        )
-        refused = bool(details and details.get("refused"))
-        await self._close(judged, outcome, Action.BLOCKED if refused else Action.OUTCOME, details)
-        if refused:
-            self.decisions.add_refusal(judged)
-        return True
+        taken = [self.decisions.close(ended) for ended in told]  # before the wait: a second outcome finds it closed
+        closed = [(judged, ended) for judged, ended in zip(taken, told, strict=True) if judged is not None]
+        if closed:
+            try:
+                await self._journal.append_many([entries.ended(judged, ended.outcome) for judged, ended in closed])
+            except RecordUnavailable:
+                for judged, _ in closed:
+                    self.decisions.reopen(judged)
+                raise
+            await self._settle(closed)
+        return [judged is not None for judged in taken]
 
     async def progress(self, decision_id: str, bytes_sent: int, bytes_received: int) -> bool:
         """Counts an open tunnel's bytes so far (totals); True when its agent's tunnels have to be cut."""
@@ -129,7 +117,8 @@ class Judgement:
         if judged is None or judged.outcome is not None:
             return False
         self.decisions.alive(judged)
-        return await self._count_bytes(judged, bytes_sent, bytes_received)
+        new = self._new_bytes(judged, bytes_sent, bytes_received)
+        return await self._count_bytes(judged.request.agent, judged.request.agent_type, new)
 
     def overdue(self) -> list[str]:
         """Sandboxes with a tunnel that outlived its policy's `tunnel_lifetime`: to be cut. Each tunnel is told once."""
@@ -154,14 +143,11 @@ class Judgement:
         """Closes decisions whose outcome never came, for ever."""
         while True:
             await asyncio.sleep(min(_SWEEP_S, self._outcome_wait_s / 4))
-            for judged in self.decisions.abandoned(self._outcome_wait_s):
-                if judged.outcome is not None:  # it came while we recorded another
-                    continue
-                try:
-                    await self._close(judged, Outcome.unknown(), Action.OUTCOME_UNKNOWN, None)
-                except RecordUnavailable as error:
-                    log.warning("an abandoned decision stays open", extra={"error": str(error)})
-                    break
+            try:
+                while abandoned := self.decisions.abandoned(self._outcome_wait_s, _AT_ONCE):
+                    await self.end([Ended(judged.decision.decision_id, Outcome.unknown()) for judged in abandoned])
+            except RecordUnavailable as error:
+                log.warning("abandoned decisions stay open", extra={"error": str(error)})
 
     def _is_overdue(self, judged: Judged, now_ns: int) -> bool:
         lifetime_s = self._catalogue.rules(judged.request.agent_type).policy.limits.tunnel_lifetime_s
@@ -187,15 +173,17 @@ class Judgement:
             log.warning("limits cannot be counted: refused", extra={"error": str(error)})
             return Refusal("limits_unavailable", _RETRY_US)
 
-    async def _close(self, judged: Judged, outcome: Outcome, action: Action, details: Mapping[str, str] | None) -> None:
-        self.decisions.close(judged, outcome)  # before the wait, so that a second outcome finds it closed
-        try:
-            await self._journal.append(entries.ended(judged, outcome, action, details))
-        except RecordUnavailable:
-            self.decisions.reopen(judged)
-            raise
-        await self._close_tunnel(judged)
-        await self._count_bytes(judged, outcome.bytes_sent, outcome.bytes_received)
+    async def _settle(self, closed: Sequence[tuple[Judged, Ended]]) -> None:
+        """What follows from ends that are on the record; an agent's bytes are counted together."""
+        new: Counter[tuple[str, str]] = Counter()
+        for judged, ended in closed:
+            await self._close_tunnel(judged)
+            whose = judged.request.agent, judged.request.agent_type
+            new[whose] += self._new_bytes(judged, ended.outcome.bytes_sent, ended.outcome.bytes_received)
+            if ended.outcome.refused:
+                self.decisions.add_refusal(judged)
+        for (agent, agent_type), amount in new.items():
+            await self._count_bytes(agent, agent_type, amount)
 
     async def _close_tunnel(self, judged: Judged) -> None:
         if judged.request.method != "CONNECT" or judged.decision.verdict is not Verdict.ALLOW:
@@ -205,20 +193,23 @@ class Judgement:
         except LimitsUnavailable as error:
             log.warning("an ended tunnel counts until its lifetime is over", extra={"error": str(error)})
 
-    async def _count_bytes(self, judged: Judged, sent: int, received: int) -> bool:
-        """Counts what these totals have more than the last ones; True when its agent's tunnels have to be cut."""
+    def _new_bytes(self, judged: Judged, sent: int, received: int) -> int:
+        """What these totals have more than the last ones."""
         new_sent = max(0, sent - judged.sent_counted)
         new_received = max(0, received - judged.received_counted)
         judged.sent_counted += new_sent
         judged.received_counted += new_received
-        if not (new := new_sent + new_received):
-            return False
         self.traffic.passed(judged.request.sandbox, new_sent, new_received)
-        limits = self._catalogue.rules(judged.request.agent_type).policy.limits
+        return new_sent + new_received
+
+    async def _count_bytes(self, agent: str, agent_type: str, amount: int) -> bool:
+        """Counts bytes that passed; True when the agent's tunnels have to be cut."""
+        if not amount:
+            return False
         try:
-            return await self._limits.add_bytes(judged.request.agent, limits, new)
+            return await self._limits.add_bytes(agent, self._catalogue.rules(agent_type).policy.limits, amount)
         except LimitsUnavailable as error:
-            log.warning("bytes were not counted", extra={"error": str(error), "bytes": new})
+            log.warning("bytes were not counted", extra={"error": str(error), "bytes": amount})
             return False
 
 

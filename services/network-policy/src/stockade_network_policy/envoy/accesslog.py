@@ -1,6 +1,5 @@
 """`envoy.service.accesslog.v3.AccessLogService`: how the requests ended that a mesh's Envoy asked about."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +8,7 @@ from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
 from stockade_audit import RecordUnavailable
 from stockade_rpckit.logs import get_logger
 
-from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.judgement import Ended, Judgement, Outcome
 
 log = get_logger(__name__)
 
@@ -28,32 +27,31 @@ class AccessLog(als_pb2_grpc.AccessLogServiceServicer):
     ) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService; a message's entries commit as one."""
         async for message in requests:
-            requests_ended = map(self._request_ended, message.http_logs.log_entry)
-            await asyncio.gather(*requests_ended, *map(self._connection_ended, message.tcp_logs.log_entry))
+            told = [
+                *map(_request_ended, message.http_logs.log_entry),
+                *map(_connection_ended, message.tcp_logs.log_entry),
+            ]
+            try:
+                await self._judgement.end([ended for ended in told if ended.decision_id])
+            except RecordUnavailable:
+                log.warning("outcomes could not be recorded: they will be closed as unknown")
         return als_pb2.StreamAccessLogsResponse()
 
-    async def _request_ended(self, entry: accesslog_pb2.HTTPAccessLogEntry) -> None:
-        sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
-        await self._ended(entry.common_properties, entry.response.response_code.value, sent, received)
 
-    async def _connection_ended(self, entry: accesslog_pb2.TCPAccessLogEntry) -> None:
-        moved = entry.connection_properties
-        await self._ended(entry.common_properties, 0, moved.received_bytes, moved.sent_bytes)
+def _request_ended(entry: accesslog_pb2.HTTPAccessLogEntry) -> Ended:
+    sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
+    return _ended(entry.common_properties, entry.response.response_code.value, sent, received)
 
-    async def _ended(self, common: accesslog_pb2.AccessLogCommon, status: int, sent: int, received: int) -> None:
-        decision = _decision(common)
-        if not decision:
-            return
-        try:
-            await self._judgement.outcome(
-                decision,
-                status=status,
-                bytes_sent=sent,
-                bytes_received=received,
-                duration_s=common.duration.ToNanoseconds() / 1e9,
-            )
-        except RecordUnavailable:
-            log.warning("an outcome could not be recorded: it will be closed as unknown")
+
+def _connection_ended(entry: accesslog_pb2.TCPAccessLogEntry) -> Ended:
+    moved = entry.connection_properties
+    return _ended(entry.common_properties, 0, moved.received_bytes, moved.sent_bytes)
+
+
+def _ended(common: accesslog_pb2.AccessLogCommon, status: int, sent: int, received: int) -> Ended:
+    duration_s = common.duration.ToNanoseconds() / 1e9
+    outcome = Outcome(status=status, bytes_sent=sent, bytes_received=received, duration_s=duration_s)
+    return Ended(_decision(common), outcome)
 
 
 def _decision(common: accesslog_pb2.AccessLogCommon) -> str:

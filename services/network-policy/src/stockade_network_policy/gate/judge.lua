@@ -6,8 +6,7 @@ local function question(headers)
     [":method"] = "POST", [":path"] = "/check", [":authority"] = "judge",
     ["x-method"] = headers:get(":method") or "", ["x-host"] = headers:get(":authority") or "",
     ["x-path"] = headers:get(":path") or "", ["x-scheme"] = headers:get(":scheme") or "",
-    ["x-sandbox"] = headers:get("x-stockade-sandbox") or "", ["x-agent"] = headers:get("x-stockade-agent") or "",
-    ["x-agent-type"] = headers:get("x-stockade-agent-type") or "", ["x-lease"] = headers:get("x-stockade-lease") or "",
+    ["x-sandbox"] = headers:get("x-stockade-sandbox") or "", ["x-lease"] = headers:get("x-stockade-lease"),
   }
 end
 

@@ -1,6 +1,6 @@
 """Answers Envoy's questions: HTTP/1.1 on a Unix socket, by hand, since it is asked before each request.
 
-`POST /check`  headers x-method, x-host, x-path, x-scheme, x-sandbox, x-agent, x-agent-type (, x-lease, traceparent)
+`POST /check`  headers x-method, x-host, x-path, x-scheme, x-sandbox (, x-lease, traceparent)
                200 with x-stockade-host and x-stockade-port, or 403, 429, 503 with a JSON body that says why
 `GET /explain` header x-stockade-sandbox: that sandbox's latest refusals, or the decision `?id=`
 """
@@ -115,8 +115,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _answer(self, head: bytes) -> None:
-        line, headers = parse(head)
         try:
+            line, headers = parse(head)
             if line.startswith("POST /check "):
                 answer = await self._judge.check(headers)
             elif line.startswith("GET "):
@@ -138,13 +138,12 @@ async def serve(judge: Judge, path: Path) -> asyncio.AbstractServer:
 
 
 def parse(head: bytes) -> tuple[str, Headers]:
-    """The request line and the headers, by lower-case name, of a request's head. The last of equal names counts."""
+    """The request line and the headers of a request's head. The last of equal names counts.
+
+    Envoy alone asks, which writes "name: value" with names in lower case. Raises ValueError for what it never writes.
+    """
     line, *rest = head.decode("utf-8", "replace").split("\r\n")
-    headers = {}
-    for header in rest:
-        name, _, value = header.partition(":")
-        headers[name.lower()] = value.strip()
-    return line, headers
+    return line, dict(header.split(": ", 1) for header in rest)
 
 
 def response(status: int, headers: Headers, body: bytes) -> bytes:

@@ -17,7 +17,7 @@ from stockade_rpckit.folds import Folds
 from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.gate.door import Door
-from stockade_network_policy.judgement import Judgement
+from stockade_network_policy.judgement import Ended, Judgement, Outcome
 
 log = get_logger(__name__)
 
@@ -56,63 +56,58 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService: a stream for each log of each worker; a message's entries commit as one."""
         async for message in requests:
-            ended = [self.request_ended(entry) for entry in message.http_logs.log_entry]
-            told = [self.tunnel_told(entry) for entry in message.tcp_logs.log_entry]
-            await asyncio.gather(*map(self._guarded, [*ended, *told]))
+            told = [self.request_ended(entry) for entry in message.http_logs.log_entry]
+            for entry in message.tcp_logs.log_entry:
+                if entry.common_properties.access_log_type == accesslog_pb2.TcpPeriodic:
+                    await self._guarded(self._goes_on(entry))
+                else:
+                    told.append(tunnel_ended(entry))
+            await self._guarded(self._judgement.end([ended for ended in told if ended is not None]))
         return als_pb2.StreamAccessLogsResponse()
 
-    async def request_ended(self, entry: RequestEntry) -> None:
-        """Close the decision of a plain request, or count what never came to one."""
+    def request_ended(self, entry: RequestEntry) -> Ended | None:
+        """How a plain request ended; None where the entry tells of no decision, or not of its end."""
         common, answer = entry.common_properties, entry.response
         decision = common.custom_tags.get("decision", "")
         details = answer.response_code_details
         if not decision:
             if common.upstream_cluster != "judge":  # those are the sandbox's own questions
                 self._count_undecided(entry)
-        elif common.upstream_cluster == "inner":
+            return None
+        if common.upstream_cluster == "inner":
             task = asyncio.ensure_future(self._guarded(self._told_by_nobody(entry)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        elif details != _JUDGED:
-            await self._judgement.outcome(
-                decision,
-                status=answer.response_code.value,
-                bytes_sent=entry.request.request_body_bytes,
-                bytes_received=answer.response_body_bytes,
-                duration_s=seconds(common.duration),
-                details=details_of(common, details, refusal_of_request(details)),
-            )
+            return None
+        if details == _JUDGED:
+            return None
+        outcome = Outcome(
+            status=answer.response_code.value,
+            bytes_sent=entry.request.request_body_bytes,
+            bytes_received=answer.response_body_bytes,
+            duration_s=seconds(common.duration),
+            details=details_of(common, details, refusal_of_request(details)),
+        )
+        return Ended(decision, outcome)
 
     async def _told_by_nobody(self, entry: RequestEntry) -> None:
         """Close a tunnel that ended before its inside had anything to tell of: nothing of it left."""
         await asyncio.sleep(_INSIDE_S)
         common, details = entry.common_properties, entry.response.response_code_details
-        await self._judgement.outcome(
-            common.custom_tags["decision"],
+        outcome = Outcome(
             status=entry.response.response_code.value,
             bytes_sent=0,
             bytes_received=0,
             duration_s=seconds(common.duration),
             details=details_of(common, details, NOT_TLS if entry.request.request_body_bytes else ""),
         )
+        await self._judgement.end([Ended(common.custom_tags["decision"], outcome)])
 
-    async def tunnel_told(self, entry: TunnelEntry) -> None:
-        """Count an open tunnel's bytes, or close its decision."""
-        common, told = entry.common_properties, entry.connection_properties
-        decision = common.custom_tags.get("decision", "")
-        if common.access_log_type == accesslog_pb2.TcpPeriodic:
-            if await self._judgement.progress(decision, told.received_bytes, told.sent_bytes):
-                await self._cut(common.custom_tags.get("sandbox", ""))
-            return
-        refusal = _refusal_of_tunnel(common)
-        await self._judgement.outcome(
-            decision,
-            status=0 if refusal else 200,
-            bytes_sent=0 if refusal else told.received_bytes,  # what was refused never left
-            bytes_received=told.sent_bytes,
-            duration_s=seconds(common.duration),
-            details=details_of(common, common.connection_termination_details, refusal),
-        )
+    async def _goes_on(self, entry: TunnelEntry) -> None:
+        """Count an open tunnel's bytes."""
+        tags, told = entry.common_properties.custom_tags, entry.connection_properties
+        if await self._judgement.progress(tags.get("decision", ""), told.received_bytes, told.sent_bytes):
+            await self._cut(tags.get("sandbox", ""))
 
     def _count_undecided(self, entry: RequestEntry) -> None:
         """What Envoy's codec rejected before the judge, and what the judge could not be asked."""
@@ -121,7 +116,7 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         self._folds.add(kind_of(Action.BLOCKED, "codec", details, sandbox, self._door_of(sandbox), status))
 
     async def _guarded(self, work: Awaitable[object]) -> None:
-        """One entry that cannot be taken never ends the stream of the others."""
+        """What cannot be taken never ends the stream of what follows."""
         try:
             await work
         except RecordUnavailable:
@@ -144,6 +139,20 @@ def kind_of(
         "agent_type": agent_type,
         "status": status or "",
     }
+
+
+def tunnel_ended(entry: TunnelEntry) -> Ended:
+    """How a tunnel ended, by what its inside tells."""
+    common, told = entry.common_properties, entry.connection_properties
+    refusal = _refusal_of_tunnel(common)
+    outcome = Outcome(
+        status=0 if refusal else 200,
+        bytes_sent=0 if refusal else told.received_bytes,  # what was refused never left
+        bytes_received=told.sent_bytes,
+        duration_s=seconds(common.duration),
+        details=details_of(common, common.connection_termination_details, refusal),
+    )
+    return Ended(common.custom_tags.get("decision", ""), outcome)
 
 
 def refusal_of_request(details: str) -> str:

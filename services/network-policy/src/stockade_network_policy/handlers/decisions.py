@@ -12,7 +12,7 @@ from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
 from stockade_rpckit.tracing import current_traceparent
 
-from stockade_network_policy.decisions import Judged
+from stockade_network_policy.decisions import Ended, Judged
 from stockade_network_policy.domain.decision import Origin, Request
 from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import asker, subject
@@ -117,15 +117,7 @@ class DecisionHandler(decision_service_pb2_grpc.DecisionServiceServicer):
             return pb.RECORD_RESULT_NOT_FOUND
         if judged.request.origin is Origin.GATE and current_principal().kind is PrincipalKind.AGENT:
             return pb.RECORD_RESULT_REFUSED
-        outcome = record.outcome
-        recorded = await self._judgement.outcome(
-            record.decision_id,
-            status=outcome.status,
-            bytes_sent=outcome.bytes_sent,
-            bytes_received=outcome.bytes_received,
-            duration_s=outcome.duration.ToNanoseconds() / 1e9,
-            details={"details": outcome.details} if outcome.details else None,
-        )
+        (recorded,) = await self._judgement.end([Ended(record.decision_id, messages.read_outcome(record.outcome))])
         if recorded:
             current_record().skip()
         return pb.RECORD_RESULT_RECORDED if recorded else pb.RECORD_RESULT_CLOSED_BEFORE

@@ -33,5 +33,5 @@ def _told(judged: Judged) -> dict[str, Any]:
     if decision.retry_after_s:
         told["retry_after_s"] = decision.retry_after_s
     if judged.outcome:
-        told["outcome"] = {"status": judged.outcome.status, "details": judged.outcome.details}
+        told["outcome"] = {"status": judged.outcome.status, "details": judged.outcome.text}
     return told

@@ -10,7 +10,6 @@ from stockade.networkpolicy.v1 import lease_service_pb2_grpc
 from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
 
-from stockade_network_policy.decisions import Outcome
 from stockade_network_policy.domain.decision import Request, Verdict
 from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import subject
@@ -78,18 +77,5 @@ def _reported(lease: Lease, told: pb.LocalDecision) -> Reported:
         policy_version=told.policy_version,
         time_ns=told.decide_time.ToNanoseconds(),
         ticket=told.ticket if told.HasField("ticket") else None,
-        outcome=_outcome(told),
-    )
-
-
-def _outcome(told: pb.LocalDecision) -> Outcome | None:
-    if not told.HasField("outcome"):
-        return None
-    outcome = told.outcome
-    return Outcome(
-        status=outcome.status,
-        bytes_sent=outcome.bytes_sent,
-        bytes_received=outcome.bytes_received,
-        duration_s=outcome.duration.ToNanoseconds() / 1e9,
-        details=outcome.details,
+        outcome=messages.read_outcome(told.outcome) if told.HasField("outcome") else None,
     )

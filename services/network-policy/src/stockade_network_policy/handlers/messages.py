@@ -179,11 +179,22 @@ def _request_message(request: Request) -> decisions_pb.RequestToCheck:
     )
 
 
+def read_outcome(message: decisions_pb.RequestOutcome) -> Outcome:
+    """How a request ended, as its asker tells."""
+    return Outcome(
+        status=message.status,
+        bytes_sent=message.bytes_sent,
+        bytes_received=message.bytes_received,
+        duration_s=message.duration.ToNanoseconds() / 1e9,
+        details={"details": message.details} if message.details else {},
+    )
+
+
 def _outcome_message(outcome: Outcome) -> decisions_pb.RequestOutcome:
     return decisions_pb.RequestOutcome(
         status=outcome.status,
         bytes_sent=outcome.bytes_sent,
         bytes_received=outcome.bytes_received,
         duration=duration(outcome.duration_s),
-        details=outcome.details[:512],
+        details=outcome.text[:512],
     )

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from stockade_agent.adapters import LangChainEmbeddings, OpenAIEmbedder
+from stockade_agent.adapters import OpenAIEmbedder
 from stockade_agent.embeddings import CachedEmbedder
+from stockade_agent.frameworks.langchain import LangChainEmbeddings
 from stockade_agent.key import EmbeddingModel
 
 from support.cache import ServedCache, agent_headers, vector

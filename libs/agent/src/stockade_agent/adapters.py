@@ -4,28 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stockade_agent.embeddings import CachedEmbedder
-
-
-class LangChainEmbeddings:
-    """LangChain's `Embeddings` (langchain_core.embeddings.Embeddings), by its methods.
-
-    Documents and queries have embedders of their own: for many models they are different vectors, and the role is
-    part of the key.
-    """
-
-    def __init__(self, documents: CachedEmbedder, queries: CachedEmbedder) -> None:
-        self._documents, self._queries = documents, queries
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector a text, in order."""
-        return [row.tolist() for row in self._documents(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of one query."""
-        vector: list[float] = self._queries([text])[0].tolist()
-        return vector
-
 
 @dataclass(frozen=True)
 class OpenAIEmbedder:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from stockade_agent.archive import CHUNK_BYTES
 from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
     from stockade.sandbox.v1 import exec_service_pb2
@@ -37,8 +40,12 @@ class AsyncProcess:
     As an async context manager it is cancelled on leaving, its whole tree with it, unless it ended or was let go.
     """
 
-    def __init__(self, call: Any, request: Any) -> None:
-        self._call, self._request = call, request
+    def __init__(self, sandbox: AsyncSandbox) -> None:
+        self._sandbox = sandbox
+        self._call: Any = None
+        self._request: Any = None
+        self._offset = 0
+        self._unsent = False
         self._detached = False
         self.exec = ""
         """Its id, by which it can be attached to."""
@@ -47,12 +54,30 @@ class AsyncProcess:
         self.ending: Ending | None = None
         """How it ended; None until `output` or `wait` came to that."""
 
-    async def begin(self, start: Any) -> AsyncProcess:
-        """Send the first request and wait until the program is there."""
+    async def start(self, **start: Any) -> AsyncProcess:
+        """Start it: the fields of ExecStart."""
+        from stockade.sandbox.v1 import exec_service_pb2 as pb
+
+        request = pb.ExecRequest(start=pb.ExecStart(sandbox=self._sandbox.name, **start))
+        return await self._open("Exec", pb.ExecRequest, request)
+
+    async def attach(self, exec: str, offset: int) -> AsyncProcess:
+        """Follow one that was started before, its output from byte `offset` on."""
+        from stockade.sandbox.v1 import exec_service_pb2 as pb
+
+        self._offset = offset
+        attach = pb.ExecAttach(sandbox=self._sandbox.name, exec=exec, offset=offset)
+        return await self._open("AttachExec", pb.AttachExecRequest, pb.AttachExecRequest(attach=attach))
+
+    async def _open(self, method: str, request: Any, first: Any) -> AsyncProcess:
+        from stockade.sandbox.v1 import exec_service_pb2_grpc
+
+        stub = self._sandbox.stub(exec_service_pb2_grpc.ExecServiceStub)
+        self._call, self._request = getattr(stub, method)(metadata=trace_metadata()), request
         with typed_errors():
-            await self._call.write(start)
-            first = await self._call.read()
-        self.exec, self.pid = first.started.exec, first.started.pid
+            await self._call.write(first)
+            started = (await self._call.read()).started
+        self.exec, self.pid = started.exec, started.pid
         return self
 
     async def write(self, data: bytes) -> None:
@@ -63,6 +88,22 @@ class AsyncProcess:
         """End its input."""
         await self._tell(close_stdin=True)
 
+    @asynccontextmanager
+    async def feeding(self, data: bytes) -> AsyncIterator[None]:
+        """While the block runs, give it `data` piece by piece as it takes it, and then the end of its input."""
+
+        async def feed() -> None:
+            with suppress(StockadeError, asyncio.InvalidStateError):  # grpc.aio's ways to say that it has ended
+                for at in range(0, len(data), CHUNK_BYTES):
+                    await self.write(data[at : at + CHUNK_BYTES])
+                await self.close_stdin()
+
+        task = asyncio.create_task(feed())
+        try:
+            yield
+        finally:
+            task.cancel()
+
     async def signal(self, number: int, *, group: bool = False) -> None:
         """Send it a signal; with `group` its process group too."""
         await self._tell(signal={"signal": number, "group": group})
@@ -71,17 +112,26 @@ class AsyncProcess:
         """Say how large its terminal is."""
         await self._tell(resize={"rows": rows, "columns": columns})
 
-    async def output(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
-        """Yield each piece of output as it comes, until the program has ended."""
+    async def events(self) -> AsyncGenerator[Any, None]:
+        """Yield the contract's events, ExecResponse or AttachExecResponse, until the program has ended."""
         from stockade_agent.sandbox import Ending
 
-        with typed_errors():
-            while self.ending is None:
-                event = await self._call.read()
+        while self.ending is None:
+            event = await self._next()
+            kind = event.WhichOneof("event")
+            if kind in ("stdout", "stderr"):
+                output = getattr(event, kind)
+                self._offset = output.offset + len(output.data)
+            elif kind == "ended":
+                self.ending = Ending.of(event.ended)
+                await self._call.code()  # it is over: leaving the block cancels nothing
+            yield event
+
+    async def output(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
+        """Yield each piece of output as it comes, until the program has ended."""
+        async with aclosing(self.events()) as events:
+            async for event in events:
                 match event.WhichOneof("event"):
-                    case "ended":
-                        self.ending = Ending.of(event.ended)
-                        await self._call.done_writing()
                     case "stdout":
                         yield "stdout", event.stdout.data
                     case "stderr":
@@ -108,11 +158,32 @@ class AsyncProcess:
         if self.ending is None and not self._detached:
             self._call.cancel()
 
+    async def send(self, entry: exec_service_pb2.ExecInput) -> None:
+        """Give it any input of the contract."""
+        try:
+            with typed_errors():
+                await self._call.write(self._request(input=entry))
+        except StockadeError:
+            self._unsent = True
+            raise
+
     async def _tell(self, **entry: Any) -> None:
         from stockade.sandbox.v1 import exec_service_pb2
 
-        with typed_errors():
-            await self._call.write(self._request(input=exec_service_pb2.ExecInput(**entry)))
+        await self.send(exec_service_pb2.ExecInput(**entry))
+
+    async def _next(self) -> Any:
+        """The next event. In grpc.aio, input that a program no longer took spoils the call, and what it still has to
+        tell with it: then the program is attached to, from where its output was read to."""
+        try:
+            with typed_errors():
+                return await self._call.read()
+        except StockadeError:
+            if not self._unsent:
+                raise
+            self._unsent = False
+            await self.attach(self.exec, self._offset)
+            return await self._next()
 
     async def __aenter__(self) -> AsyncProcess:
         return self
@@ -138,43 +209,29 @@ class AsyncCommands:
         """Start a program. With `detach` it outlives this connection; else it is cancelled with it."""
         from stockade_agent.sandbox import command
 
-        return await self._start(command(args, env, cwd, timeout), detach=detach)
+        program = command(args, env, cwd, timeout)
+        return await AsyncProcess(self._sandbox).start(command=program, detach_on_cancel=detach)
 
     async def attach(self, exec: str, *, offset: int = 0) -> AsyncProcess:
         """Follow a program that runs or has ended; its output from byte `offset` on."""
-        from stockade.sandbox.v1 import exec_service_pb2
-
-        request = exec_service_pb2.AttachExecRequest
-        attach = exec_service_pb2.ExecAttach(sandbox=self._sandbox.name, exec=exec, offset=offset)
-        call = self._stub.AttachExec(metadata=trace_metadata())
-        return await AsyncProcess(call, request).begin(request(attach=attach))
+        return await AsyncProcess(self._sandbox).attach(exec, offset)
 
     async def list(self) -> list[ProcessInfo]:
         """The programs that run, and those whose end is still known."""
-        from stockade.sandbox.v1 import exec_service_pb2
+        from stockade.sandbox.v1 import exec_service_pb2, exec_service_pb2_grpc
 
         request = exec_service_pb2.ListExecsRequest(sandbox=self._sandbox.name)
+        stub = self._sandbox.stub(exec_service_pb2_grpc.ExecServiceStub)
         with typed_errors():
-            answer = await self._stub.ListExecs(request, metadata=trace_metadata())
+            answer = await stub.ListExecs(request, metadata=trace_metadata())
         return [_info(each) for each in answer.execs]
 
-    async def _start(self, command: exec_service_pb2.Command, *, detach: bool) -> AsyncProcess:
-        from stockade.sandbox.v1 import exec_service_pb2
 
-        request = exec_service_pb2.ExecRequest
-        start = exec_service_pb2.ExecStart(sandbox=self._sandbox.name, command=command, detach_on_cancel=detach)
-        call = self._stub.Exec(metadata=trace_metadata())
-        return await AsyncProcess(call, request).begin(request(start=start))
-
-    @property
-    def _stub(self) -> Any:
-        from stockade.sandbox.v1 import exec_service_pb2_grpc
-
-        return self._sandbox.stub(exec_service_pb2_grpc.ExecServiceStub)
-
-
-class AsyncPty(AsyncCommands):
+class AsyncPty:
     """Starts programs on a terminal, for code that awaits."""
+
+    def __init__(self, sandbox: AsyncSandbox) -> None:
+        self._sandbox = sandbox
 
     async def open(
         self,
@@ -193,7 +250,7 @@ class AsyncPty(AsyncCommands):
 
         program = command(args or ("sh",), {"TERM": "xterm", **(env or {})}, cwd, timeout)
         program.terminal.CopyFrom(exec_service_pb2.TerminalSize(rows=rows, columns=columns))
-        return await self._start(program, detach=detach)
+        return await AsyncProcess(self._sandbox).start(command=program, detach_on_cancel=detach)
 
 
 class Process:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stockade_agent.archive import CHUNK_BYTES, pack, unpack
+from stockade_agent.archive import pack, unpack
 from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from stockade_agent.client import AsyncStockade, Portal
     from stockade_agent.files import AsyncFiles, Files
-    from stockade_agent.processes import AsyncCommands, AsyncPty, Commands, Pty
+    from stockade_agent.processes import AsyncCommands, AsyncProcess, AsyncPty, Commands, Pty
 
 WORKSPACE = "/workspace"
 _SPOOL_BYTES = 16 * 1024 * 1024
@@ -91,6 +92,7 @@ class AsyncSandbox:
         env: Mapping[str, str] | None = None,
         lifetime: timedelta | None = None,
         idle_timeout: timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
         cpu: float = 0,
         memory_bytes: int = 0,
         disk_bytes: int = 0,
@@ -107,6 +109,7 @@ class AsyncSandbox:
             "env": env or {},
             "lifetime": lifetime,
             "idle_timeout": idle_timeout,
+            "labels": labels or {},
             "limits": {"cpu": cpu, "memory_bytes": memory_bytes, "disk_bytes": disk_bytes, "pids": pids},
         }
         self.info: sandbox_pb2.Sandbox | None = None
@@ -184,19 +187,19 @@ class AsyncSandbox:
         `timeout` in seconds; `on_stdout` and `on_stderr` get each piece of output as it comes, beside the result. A
         program that fails is no error: see `Result.ending`. Raises StockadeError when it could not be run.
         """
-        output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         listeners = {"stdout": on_stdout, "stderr": on_stderr}
-        async with aclosing(self.exec(command(args, env, cwd, timeout), _stdin(stdin))) as events:
-            async for event in events:
-                kind = event.WhichOneof("event")
-                if kind == "ended":
-                    return Result(b"".join(output["stdout"]), b"".join(output["stderr"]), Ending.of(event.ended))
-                if kind in output:
-                    data = getattr(event, kind).data
-                    output[kind].append(data)
-                    if (listener := listeners[kind]) is not None:
-                        listener(data)
-        raise AssertionError("the contract ends every stream with `ended` or an error")
+        kept: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        async with (
+            await self._start(command(args, env, cwd, timeout), no_stdin=not stdin) as process,
+            process.feeding(stdin) if stdin else nullcontext(),
+            aclosing(process.output()) as pieces,
+        ):
+            async for stream, data in pieces:
+                kept[stream].append(data)
+                if (listener := listeners[stream]) is not None:
+                    listener(data)
+        assert process.ending is not None, "output ends with the ending or an error"
+        return Result(b"".join(kept["stdout"]), b"".join(kept["stderr"]), process.ending)
 
     async def exec(
         self, program: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
@@ -205,21 +208,19 @@ class AsyncSandbox:
 
         Closing the iterator cancels the program. Raises StockadeError.
         """
-        from stockade.sandbox.v1 import exec_service_pb2, exec_service_pb2_grpc
+        async with await self._start(program) as process:
+            sending = asyncio.create_task(_send(process, inputs))
+            try:
+                async with aclosing(process.events()) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                sending.cancel()
 
-        stub = self.stub(exec_service_pb2_grpc.ExecServiceStub)
-        start = exec_service_pb2.ExecStart(sandbox=self.name, command=program)
-        answered = asyncio.Event()
-        call = stub.Exec(_exec_requests(start, answered, inputs), metadata=trace_metadata())
-        try:
-            with typed_errors():
-                async for response in call:
-                    answered.set()
-                    if response.HasField("ended"):
-                        await call.code()  # it is over: closing the iterator now cancels nothing
-                    yield response
-        finally:
-            call.cancel()
+    async def _start(self, program: exec_service_pb2.Command, **start: Any) -> AsyncProcess:
+        from stockade_agent.processes import AsyncProcess
+
+        return await AsyncProcess(self).start(command=program, **start)
 
     async def upload(self, source: Path | str, path: str = WORKSPACE) -> int:
         """Copy a local file, or what a directory holds, into a directory of the sandbox.
@@ -350,24 +351,7 @@ def command(
     return exec_service_pb2.Command(args=args, env=env or {}, cwd=cwd, timeout=limit)
 
 
-async def _stdin(data: bytes) -> AsyncIterator[exec_service_pb2.ExecInput]:
-    from stockade.sandbox.v1 import exec_service_pb2
-
-    for at in range(0, len(data), CHUNK_BYTES):
-        yield exec_service_pb2.ExecInput(stdin=data[at : at + CHUNK_BYTES])
-    yield exec_service_pb2.ExecInput(close_stdin=True)
-
-
-async def _exec_requests(
-    start: exec_service_pb2.ExecStart, answered: asyncio.Event, inputs: AsyncIterator[exec_service_pb2.ExecInput]
-) -> AsyncIterator[exec_service_pb2.ExecRequest]:
-    """`start`, and the inputs once there was an answer.
-
-    grpc.aio tells a write to a call that was refused meanwhile as INTERNAL, and the refusal itself is lost.
-    """
-    from stockade.sandbox.v1 import exec_service_pb2
-
-    yield exec_service_pb2.ExecRequest(start=start)
-    await answered.wait()
-    async for each in inputs:
-        yield exec_service_pb2.ExecRequest(input=each)
+async def _send(process: AsyncProcess, inputs: AsyncIterator[exec_service_pb2.ExecInput]) -> None:
+    with suppress(StockadeError, asyncio.InvalidStateError):  # grpc.aio's ways to say that it has ended
+        async for each in inputs:
+            await process.send(each)

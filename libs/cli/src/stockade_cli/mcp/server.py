@@ -1,6 +1,5 @@
 """The tools and resources that a client finds."""
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -17,7 +16,6 @@ from opentelemetry import trace
 from pydantic import BaseModel, Field
 from stockade_agent.client import AsyncStockade
 from stockade_agent.errors import NetworkPolicyError
-from stockade_agent.processes import AsyncProcess
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
 from stockade_cli.mcp.desk import Desk, HandedOut
@@ -189,24 +187,14 @@ async def _run(
     """Run to the end, telling progress; when the call is cancelled, the program and all it started are ended."""
     kept: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
     async with await sandbox.commands.start(*args, timeout=timeout_s) as process:
-        feeding = asyncio.create_task(_feed(process, stdin.encode()))
-        try:
-            async with aclosing(process.output()) as pieces:
-                written = 0
-                async for stream, data in pieces:
-                    kept[stream].append(data)
-                    written += len(data)
-                    await context.report_progress(written, message=f"{written} bytes of output")
-        finally:
-            feeding.cancel()
+        async with process.feeding(stdin.encode()), aclosing(process.output()) as pieces:
+            written = 0
+            async for stream, data in pieces:
+                kept[stream].append(data)
+                written += len(data)
+                await context.report_progress(written, message=f"{written} bytes of output")
         assert process.ending is not None, "output ends with the ending or an error"
         return _result(sandbox.name, process.ending, *(_text(b"".join(kept[name])) for name in ("stdout", "stderr")))
-
-
-async def _feed(process: AsyncProcess, data: bytes) -> None:
-    for at in range(0, len(data), KEPT_BYTES):
-        await process.write(data[at : at + KEPT_BYTES])
-    await process.close_stdin()
 
 
 def _result(sandbox: str, ending: Ending, stdout: str, stderr: str) -> CallToolResult:

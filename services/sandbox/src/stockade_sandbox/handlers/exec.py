@@ -28,7 +28,7 @@ from stockade_sandbox.supervision.output import Gap, Piece
 RUN_COMMAND_OUTPUT_BYTES = 1024 * 1024
 """What RunCommand may answer with; more is for Exec."""
 
-COMMAND_BYTES = 1024 * 1024
+COMMAND_BYTES = 1536 * 1024
 """Arguments and variables of one program, all together."""
 
 

@@ -1,5 +1,7 @@
 """The audit daemon as a process, with an operator, an auditor, services and agents before it."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +19,7 @@ from stockade.audit.v1 import (
 )
 from stockade.audit.v1 import (
     audit_service_pb2_grpc,
+    entry_pb2,
     integrity_service_pb2_grpc,
     trace_service_pb2_grpc,
 )
@@ -82,6 +86,16 @@ class Auditd:
             return any(state.journal == slot and state.size >= size for state in through)
 
         eventually(indexed)
+
+
+def members(entry: entry_pb2.Entry) -> dict[str, Any]:
+    """The members of a leaf, opened by what came with it and fits."""
+    found = json.loads(entry.leaf)
+    sealed = found.pop("sealed", [])
+    for opening in entry.openings:
+        assert sha256(opening.salt + opening.value).digest() == base64.b64decode(sealed[opening.part]["hash"])
+        found |= json.loads(opening.value)
+    return dict(found)
 
 
 def eventually(holds: Callable[[], T], within: float = 10.0) -> T:

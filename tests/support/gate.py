@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import yaml
 from stockade_audit import Journal
-from stockade_audit.reader import Follower
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.policies_memory import MemoryPolicies
 from stockade_network_policy.catalogue import Catalogue
@@ -29,6 +27,7 @@ from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.judgement import Judgement
 
 from support import memory
+from support.journals import leaves
 from support.proxy import Proxy
 
 ENVOY = Path(__file__).parents[2] / ".tools/envoy/envoy/_bin/envoy"
@@ -106,11 +105,7 @@ class RunningGate:
 
     def entries(self, **wanted: Any) -> list[dict[str, Any]]:
         """The record's entries so far whose fields are these."""
-        follower = Follower(self.run_dir / "journals" / "policy-0")
-        found: list[dict[str, Any]] = []
-        while located := follower.poll():
-            found += [orjson.loads(one.leaf) for one in located]
-        follower.close()
+        found = leaves(self.run_dir / "journals" / "policy-0")
         return [entry for entry in found if wanted.items() <= entry.items()]
 
     async def entry(self, within_s: float = 3.0, **wanted: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from stockade_audit import Action, Entry, Journal
+from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.reader import Follower
+from stockade_audit.sealing import Opener
 
 T = TypeVar("T")
 
@@ -47,10 +48,11 @@ def in_thread(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def leaves(directory: Path) -> list[dict[str, Any]]:
-    """Every entry of a journal, in order."""
-    follower = Follower(directory)
-    found = []
+    """Every entry of a journal, in order, opened as far as keys are kept."""
+    follower, keys = Follower(directory), SqliteKeyStore(directory.parent.with_name("keys"))
+    opener, found = Opener(keys), list[dict[str, Any]]()
     while located := follower.poll():
-        found += [orjson.loads(at.leaf) for at in located]
+        found += [opener.open(at.leaf).fields for at in located]
     follower.close()
+    keys.close()
     return found

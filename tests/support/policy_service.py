@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import orjson
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stockade.networkpolicy.v1 import (
@@ -22,9 +21,9 @@ from stockade.networkpolicy.v1 import (
     limit_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
-from stockade_audit.reader import Follower
 
 from support import memory
+from support.journals import leaves
 
 
 class Caller:
@@ -106,11 +105,7 @@ class PolicyService:
 
     def entries(self, **wanted: Any) -> list[dict[str, Any]]:
         """The record's entries so far whose fields are these."""
-        follower = Follower(self.state_dir / "audit" / "journals" / f"policy-{self._slot}")
-        found: list[dict[str, Any]] = []
-        while located := follower.poll():
-            found += [orjson.loads(one.leaf) for one in located]
-        follower.close()
+        found = leaves(self.state_dir / "audit" / "journals" / f"policy-{self._slot}")
         return [entry for entry in found if wanted.items() <= entry.items()]
 
     def health(self, part: str) -> bool:

@@ -1,8 +1,7 @@
 """A served probe as tests see it: stubs on its sockets, the entries of its journal, the spans it made."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from stockade_audit.reader import journals
 from stockade_rpckit.recording import Recorder
 
+from support.journals import leaves
 from support.probe import stubs
 
 spans = InMemorySpanExporter()
@@ -36,11 +37,7 @@ class Served:
     def entries(self) -> list[dict[str, Any]]:
         """Every leaf written so far, in order."""
         self.run(self.recorder.folds.flush())
-        found = []
-        for segment in sorted(self.journals.rglob("*")):
-            if segment.is_file():
-                found += list(_leaves(segment.read_bytes()))
-        return found
+        return [entry for directory in journals(self.journals) for entry in leaves(directory)]
 
     def spans(self) -> tuple[ReadableSpan, ...]:
         """The spans that have ended; a span ends after its caller has the answer, so wait for the first."""
@@ -48,16 +45,3 @@ class Served:
         while not spans.get_finished_spans() and time.monotonic() < deadline:
             time.sleep(0.01)
         return spans.get_finished_spans()
-
-
-def _leaves(data: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects within a segment, whatever frames them."""
-    decoder, text, at = json.JSONDecoder(), data.decode("latin-1"), 0
-    while (at := text.find('{"', at)) >= 0:
-        try:
-            leaf, at = decoder.raw_decode(text, at)
-        except ValueError:
-            at += 1
-            continue
-        if "action" in leaf:
-            yield leaf

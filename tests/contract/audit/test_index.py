@@ -15,6 +15,7 @@ from stockade_audit.daemon.domain.ports import Index
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row, StatsQuery
 from stockade_audit.entry import encode_leaf, leaf_fields, parse_time
 from stockade_audit.reader import Located, Place
+from stockade_audit.sealing import Opened
 
 from support.journals import entry
 
@@ -51,6 +52,12 @@ def some_leaves(count: int = 400) -> list[Leaf]:
     return found
 
 
+def opened(leaves: list[Leaf]) -> list[Opened]:
+    """As if each agent had one key."""
+    numbers = {"ada": 1, "bob": 2}
+    return [Opened(b"", leaf, keys={"agent": numbers.get(leaf.get("agent", ""), 0)}) for *_, leaf in leaves]
+
+
 def fill(index: Index, leaves: list[Leaf], batch: int = 50) -> None:
     for slot in ("one-0", "two-0"):
         mine = [leaf for leaf in leaves if leaf[0] == slot]
@@ -58,7 +65,7 @@ def fill(index: Index, leaves: list[Leaf], batch: int = 50) -> None:
             part = mine[at : at + batch]
             located = [Located(position, 0, 100 * position, orjson.dumps(leaf)) for _, position, leaf in part]
             end = Place(0, 100 * (part[-1][1] + 1), part[-1][1] + 1)
-            index.add(Indexed(slot, end, parse_time(part[-1][2]["time"]), "key"), located, [leaf for *_, leaf in part])
+            index.add(Indexed(slot, end, parse_time(part[-1][2]["time"]), "key"), located, opened(part))
 
 
 @pytest.fixture
@@ -117,7 +124,7 @@ def test_pages_stay_when_entries_arrive(index: Index, leaves: list[Leaf]) -> Non
     first = index.find(Filter(), limit=100)
     late = entry(id="late", time_ns=START + 10 * MINUTE)
     leaf = orjson.loads(encode_leaf(leaf_fields(late, "svc")))
-    index.add(Indexed("one-0", Place(0, 1, 201), START, "key"), [Located(200, 0, 0, b"x")], [leaf])
+    index.add(Indexed("one-0", Place(0, 1, 201), START, "key"), [Located(200, 0, 0, b"x")], [Opened(b"", leaf)])
     second = index.find(Filter(), limit=100, after=first[-1].cursor)
     assert [row.cursor for row in first + second] == cursors(leaves, lambda _: True)[::-1][:200]
 
@@ -154,7 +161,7 @@ def test_forgetting_a_journal_and_reading_it_again_changes_nothing(index: Index,
     for slot, position, leaf in mine:
         located = Located(position, 0, 100 * position, orjson.dumps(leaf))
         state = Indexed(slot, Place(0, 0, position + 1), parse_time(leaf["time"]), "key")
-        index.add(state, [located], [leaf])
+        index.add(state, [located], opened([(slot, position, leaf)]))
     assert before == (index.find(Filter(), limit=1000), index.stats(StatsQuery(group_by=("agent", "domain"))))
 
 

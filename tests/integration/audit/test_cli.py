@@ -70,7 +70,7 @@ def test_verify_fails_when_something_does_not_fit(auditd: Auditd) -> None:
     assert done.returncode == 0
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]][-1] == [SLOT, "INTACT"]
     path = auditd.journals / SLOT / "00000000.seg"
-    path.write_bytes(path.read_bytes().replace(b"agent-1", b"agent-7", 1))
+    path.write_bytes(path.read_bytes().replace(b"api.example", b"apx.example", 1))
     done = stockade(auditd, "audit", "verify")
     assert done.returncode == 1
     assert f"NOT intact: {SLOT}" in done.stderr

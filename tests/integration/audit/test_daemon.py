@@ -20,7 +20,7 @@ from stockade_audit.tree import is_consistent, leaf_hash, root_from_inclusion
 from stockade_audit.verification import Verdict
 from stockade_rpckit.errors import details_of
 
-from support.auditd import Auditd, eventually
+from support.auditd import Auditd, eventually, members
 from support.journals import SLOT, entry, in_thread, leaves, open_journal, write
 
 AGENT = (("x-stockade-agent", "a-1"), ("x-stockade-agent-type", "tester"), ("x-stockade-sandbox", "sb-aaaaaaaaaaaa"))
@@ -78,7 +78,7 @@ def test_a_page_follows_a_page_and_reading_is_recorded(auditd: Auditd) -> None:
         if not token:
             break
     expected = [leaf for leaf in leaves(auditd.journals / SLOT) if leaf["agent"] == "agent-1"]
-    assert [json.loads(found.leaf) for found in seen] == expected[::-1]
+    assert [members(found) for found in seen] == expected[::-1]
 
     def read() -> list[dict[str, Any]]:
         return [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf["action"] == "READ"]
@@ -175,8 +175,10 @@ def test_an_export_is_verified_by_one_file_alone(auditd: Auditd, base: Path, for
 
 
 HARMS = [
-    ("an entry edited", lambda d: d.replace(b'"agent-1"', b'"agent-7"', 1)),
-    ("an entry dropped", lambda d: b"\n".join(line for n, line in enumerate(d.split(b"\n")) if n != 20)),
+    ("an entry edited", lambda d: d.replace(b'"api.example"', b'"apx.example"', 1)),
+    ("a value shown edited", lambda d: d.replace(b"agent-1", b"agent-7", 1)),
+    ("a value shown of another entry", lambda d: b"\n".join([*(s := d.split(b"\n"))[:2], s[4], *s[3:]])),
+    ("an entry dropped", lambda d: b"\n".join(line for line in d.split(b"\n") if b'"position":20,' not in line)),
     ("two entries swapped", lambda d: b"\n".join([*(s := d.split(b"\n"))[:9], s[10], s[9], *s[11:]])),
     ("the end cut", lambda d: b"\n".join(d.split(b"\n")[:-2]) + b"\n"),
     ("the head changed", lambda d: d.replace(b"heads\\n", b"heads\\n1", 1)),
@@ -250,7 +252,7 @@ def test_proofs_tie_entries_and_heads_together(auditd: Auditd) -> None:
 
 def damage(path: Path) -> None:
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"agent-1", b"agent-7", 1))
+    path.write_bytes(data.replace(b"api.example", b"apx.example", 1))
 
 
 def test_a_changed_journal_is_found_and_not_shown(auditd: Auditd) -> None:
@@ -260,7 +262,7 @@ def test_a_changed_journal_is_found_and_not_shown(auditd: Auditd) -> None:
     damage(auditd.journals / SLOT / "00000000.seg")
     assert verify(auditd)[SLOT][0] == Verdict.ENTRY_CHANGED
     with pytest.raises(grpc.RpcError) as failed:
-        auditd.entries().ListEntries(audit.ListEntriesRequest(filter=entry_pb2.EntryFilter(agents=["agent-1"])))
+        auditd.entries().ListEntries(audit.ListEntriesRequest(filter=entry_pb2.EntryFilter(agents=["agent-0"])))
     assert details_of(failed.value)["reason"] == "RECORD_DAMAGED"
 
 

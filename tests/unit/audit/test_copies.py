@@ -13,11 +13,17 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded
 from stockade_audit import Action, Entry
 from stockade_audit.daemon.ocsf import VERSION, ocsf_event
 from stockade_audit.daemon.tables import COLUMNS, NOTE, csv_lines
-from stockade_audit.entry import encode_leaf, leaf_fields
+from stockade_audit.keystore_memory import MemoryKeyStore
+from stockade_audit.sealing import Opened, Opener, Sealer
+
+KEYS = MemoryKeyStore()
 
 
-def leaf(**fields: Any) -> bytes:
-    return encode_leaf(leaf_fields(Entry(**{"action": Action.CALLED, **fields}), "svc"))
+def entry(**fields: Any) -> Opened:
+    """An entry as it is written and opened again."""
+    made, sealer = Entry(**{"action": Action.CALLED, **fields}), Sealer(KEYS, "svc-0", "svc")
+    sealer.obtain([made])
+    return Opener(KEYS).open(sealer.leaf(made))
 
 
 FULL = {
@@ -44,11 +50,13 @@ def validator(class_uid: int, profiles: tuple[str, ...]) -> Any:
 @pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("fields", [{}, {"domain": "api.example"}, FULL, {**FULL, "domain": "api.example"}])
 def test_every_entry_is_a_valid_ocsf_event_and_comes_back(action: Action, fields: dict[str, Any]) -> None:
-    written = leaf(action=action, **fields)
+    written = entry(action=action, **fields)
     event = json.loads(ocsf_event("one-0", 17, written))
     validator(event["class_uid"], tuple(event["metadata"]["profiles"])).validate(event)
     assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
-    assert event["raw_data"].encode() == written
+    assert event["raw_data"].encode() == written.leaf
+    plain = {name: value for name, value in json.loads(event["raw_data"]).items() if name != "sealed"}
+    assert {**plain, **event["unmapped"].get("personal", {})} == written.fields
     assert (event["metadata"]["log_name"], event["metadata"]["sequence"]) == ("one-0", 17)
     assert "cannot be verified" in event["metadata"]["labels"][0]
 
@@ -63,20 +71,20 @@ def test_every_entry_is_a_valid_ocsf_event_and_comes_back(action: Action, fields
     ],
 )
 def test_a_decision_about_a_host_is_network_activity(action: Action, class_uid: int, decided: tuple[Any, Any]) -> None:
-    event = json.loads(ocsf_event("one-0", 0, leaf(action=action, domain="api.example", agent="a-1", rule="r")))
+    event = json.loads(ocsf_event("one-0", 0, entry(action=action, domain="api.example", agent="a-1", rule="r")))
     assert event["class_uid"] == class_uid
     assert (event.get("action_id"), event.get("disposition_id")) == decided
     assert event["dst_endpoint"]["hostname"] == "api.example"
     assert event["src_endpoint"]["name"] == "a-1"
 
 
-def rows(*leaves: bytes) -> list[dict[str, str]]:
-    data = b"".join(csv_lines(("one-0", n, one) for n, one in enumerate(leaves))).decode()
+def rows(*entries: Opened) -> list[dict[str, str]]:
+    data = b"".join(csv_lines(("one-0", n, one) for n, one in enumerate(entries))).decode()
     return list(csv.DictReader(io.StringIO(data, newline="")))
 
 
 def test_a_table_has_every_field_of_an_entry() -> None:
-    (row,) = rows(leaf(id="i-1", action=Action.BLOCKED, domain="api.example", **FULL))
+    (row,) = rows(entry(id="i-1", action=Action.BLOCKED, domain="api.example", **FULL))
     assert set(row) == {*COLUMNS, NOTE}
     assert row["metadata"] == '{"k":1}'
     expected = {"journal": "one-0", "position": "0", "id": "i-1", "action": "BLOCKED", "domain": "api.example"}
@@ -97,5 +105,5 @@ def test_a_table_has_every_field_of_an_entry() -> None:
     ],
 )
 def test_no_cell_is_a_formula_or_a_command(text: str, shown: str) -> None:
-    (row,) = rows(leaf(resource=text))
+    (row,) = rows(entry(resource=text))
     assert row["resource"] == shown

@@ -6,6 +6,8 @@ import pytest
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.domain.query import Filter
 from stockade_audit.daemon.indexing import Indexer
+from stockade_audit.keystore_sqlite import SqliteKeyStore
+from stockade_audit.sealing import Opener
 
 from support.journals import SLOT, write
 
@@ -18,7 +20,8 @@ def pages(index: SqliteIndex, most: int) -> None:
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_a_full_index_waits_for_room(tmp_path: Path, rounds: int) -> None:
     index = SqliteIndex(tmp_path / "index.sqlite")
-    indexer = Indexer(tmp_path / "journals", index, tmp_path / "index")
+    opener = Opener(SqliteKeyStore(tmp_path / "keys"))
+    indexer = Indexer(tmp_path / "journals", index, tmp_path / "index", opener)
     pages(index, 1)
     write(tmp_path / "journals", [5, 300, 700])
     for _ in range(rounds):

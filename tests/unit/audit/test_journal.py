@@ -250,7 +250,7 @@ async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "harm"),
     [
-        ("an entry edited", lambda data: data.replace(b"agent-1", b"agent-9", 1)),
+        ("an entry edited", lambda data: data.replace(b"api.example", b"apx.example", 1)),
         ("a commit zeroed", lambda data: data[:400] + bytes(200) + data[600:]),
         ("the header", lambda data: data[:20] + b"XX" + data[22:]),
     ],

@@ -118,7 +118,7 @@ def cut_tail(directory: Path) -> None:
 
 def edit_in_place(directory: Path) -> None:
     path = segment_path(directory, 0)
-    path.write_bytes(path.read_bytes().replace(b"agent-1", b"agent-7", 1))
+    path.write_bytes(path.read_bytes().replace(b"api.example", b"apx.example", 1))
 
 
 def delete_segment(directory: Path) -> None:
@@ -155,7 +155,7 @@ def rechain_with_the_key(directory: Path) -> None:
 def fork_from_an_old_copy(directory: Path) -> None:
     """An old copy is restored and continued."""
     found = read(directory)
-    changed = [*found[:30], *([leaf.replace(b"agent", b"other") for leaf in commit] for commit in found[30:])]
+    changed = [*found[:30], *([leaf.replace(b"example", b"another") for leaf in commit] for commit in found[30:])]
     rewrite(directory, changed, SigningKey.load_or_create(directory / "signing.key", "stockade.dev/audit/test-0"))
 
 

@@ -70,6 +70,27 @@ class Action(StrEnum):
     DISPOSED = "DISPOSED"  # closes the finding that intent_id names
 
 
+class EntryClass(StrEnum):
+    """What is kept equally long: each class has its own keys, and its own retention."""
+
+    DECISION = "decision"
+    ACTIVITY = "activity"
+    ACCESS = "access"
+    CLAIM = "claim"
+
+
+_CLASSES: Final = {
+    **dict.fromkeys(("ALLOWED", "BLOCKED", "RATE_LIMITED", "LEASE_GRANTED", "LEASE_CLOSED"), EntryClass.DECISION),
+    **dict.fromkeys(("READ", "FOLDED", "CALLED"), EntryClass.ACCESS),
+    "CLAIM": EntryClass.CLAIM,
+}
+
+
+def class_of(action: str) -> str:
+    """The class of an entry, by its action."""
+    return _CLASSES.get(action, EntryClass.ACTIVITY)
+
+
 _pool: list[int] = []
 os.register_at_fork(after_in_child=_pool.clear)
 
@@ -139,7 +160,12 @@ def leaf_fields(entry: Entry, service: str) -> dict[str, Any]:
 
 
 def encode_leaf(fields: dict[str, Any]) -> bytes:
-    """The canonical JSON of a leaf: keys sorted, no spaces, secrets cut, lengths bounded, printable.
+    """The canonical JSON of a leaf: keys sorted, no spaces, secrets cut, lengths bounded, printable."""
+    return finish_leaf(encode_members(fields)[1])
+
+
+def encode_members(fields: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The same members, secrets cut and lengths bounded, and their JSON.
 
     What was cut is counted in `redacted`; the names of fields that were shortened stand in `truncated`.
     """
@@ -152,7 +178,12 @@ def encode_leaf(fields: dict[str, Any]) -> bytes:
         fields = _bounded(fields)
         leaf = _dumps(fields)
     if (redacted := redact_fields(fields)) is not fields:
-        leaf = _dumps(redacted)
+        fields, leaf = redacted, _dumps(redacted)
+    return fields, leaf
+
+
+def finish_leaf(leaf: bytes) -> bytes:
+    """The same JSON with nothing in it that a terminal would obey."""
     return leaf if leaf.isascii() and b"\x7f" not in leaf else _printable(leaf)
 
 

@@ -21,7 +21,10 @@ from typing import IO, Any, Final
 from stockade_audit.entry import Action, Entry, format_time
 from stockade_audit.errors import AuditError, RecordUnavailable, SlotBusy
 from stockade_audit.keys import SigningKey
+from stockade_audit.keystore import KeyStore
+from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.recovery import find_leaves, recover
+from stockade_audit.sealing import Opener, Sealer
 from stockade_audit.segment import SEGMENT_BYTES
 from stockade_audit.writer import Pending, Writer
 
@@ -57,8 +60,10 @@ class _Refusals:
 class Journal:
     """Appends entries to a slot and answers when they are durable. Use it from one event loop."""
 
-    def __init__(self, writer: Writer, lock: IO[bytes], found_open: dict[str, dict[str, object]]) -> None:
-        self._lock = lock
+    def __init__(
+        self, writer: Writer, lock: IO[bytes], keys: KeyStore, found_open: dict[str, dict[str, object]]
+    ) -> None:
+        self._lock, self._keys = lock, keys
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._gathered: list[Pending] = []
@@ -70,9 +75,18 @@ class Journal:
         self._close_intents(found_open)
 
     @classmethod
-    def open(cls, root: Path, *, service: str, slot: str, segment_bytes: int = SEGMENT_BYTES) -> "Journal":
+    def open(
+        cls,
+        root: Path,
+        *,
+        service: str,
+        slot: str,
+        segment_bytes: int = SEGMENT_BYTES,
+        keys: KeyStore | None = None,
+    ) -> "Journal":
         """Open (or begin) the journal of `slot` under `root`, continue where it ended, and hold its lock.
 
+        `keys` seal what is personal; by default those of the directory `keys` beside `root`.
         Intents found open are closed as OUTCOME_UNKNOWN. Raises SlotBusy when another process has the slot,
         JournalDamaged when its files are not what a writer left, AuditError when they cannot be used.
         """
@@ -87,8 +101,12 @@ class Journal:
         try:
             key = SigningKey.load_or_create(directory / "signing.key", f"stockade.dev/audit/{slot}")
             standing = recover(directory, key.verifier)
-            found_open = find_leaves(directory, standing.open_intents) if standing else {}
-            return cls(Writer(directory, slot, service, key, standing, segment_bytes), lock, found_open)
+            keys = keys or SqliteKeyStore(root.with_name("keys"))
+            opener = Opener(keys)
+            leaves = find_leaves(directory, standing.open_intents) if standing else {}
+            found_open = {identity: opener.open(leaf).fields for identity, leaf in leaves.items()}
+            writer = Writer(directory, slot, Sealer(keys, slot, service), key, standing, segment_bytes)
+            return cls(writer, lock, keys, found_open)
         except OSError as error:
             lock.close()
             raise AuditError(f"cannot use the journal {directory}: {error.strerror}") from error
@@ -111,7 +129,8 @@ class Journal:
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what was submitted, end the thread, give up the slot."""
         self._hand_over()
-        self._writer.stop(timeout_s)
+        if self._writer.stop(timeout_s):
+            self._keys.close()
         self._lock.close()
 
     @property

@@ -5,14 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from stockade_audit.checkpoint import Checkpoint, open_note
 from stockade_audit.entry import PENDING, Action
 from stockade_audit.errors import JournalDamaged
 from stockade_audit.keys import VerifierKey
 from stockade_audit.segment import (
     COMMIT_MAGIC,
+    VERSION,
     Commit,
     Header,
     commits,
@@ -45,6 +44,7 @@ class Standing:
     recent: dict[str, int]
     last_note: bytes = b""
     torn: int = 0
+    version: int = VERSION
 
 
 def entry_id(leaf: bytes) -> str:
@@ -78,7 +78,7 @@ def recover(directory: Path, key: VerifierKey) -> Standing | None:
 
 
 def _stand(path: Path, data: bytes, header: Header, start: int, key: VerifierKey) -> Standing:
-    standing = Standing(header.number, start, header.frontier, dict(header.open_intents), {})
+    standing = Standing(header.number, start, header.frontier, dict(header.open_intents), {}, version=header.version)
     for commit in commits(data, start):
         _replay(standing, commit, header.number)
     if standing.last_note:
@@ -131,9 +131,9 @@ def holds_commit(tail: bytes) -> bool:
     return False
 
 
-def find_leaves(directory: Path, wanted: dict[str, int]) -> dict[str, dict[str, object]]:
-    """The members of entries by id, looked for in the segments they are said to be in."""
-    found: dict[str, dict[str, object]] = {}
+def find_leaves(directory: Path, wanted: dict[str, int]) -> dict[str, bytes]:
+    """Leaves by the ids of their entries, looked for in the segments they are said to be in."""
+    found: dict[str, bytes] = {}
     for number in sorted(set(wanted.values())):
         path = segment_path(directory, number)
         data = path.read_bytes()
@@ -141,5 +141,5 @@ def find_leaves(directory: Path, wanted: dict[str, int]) -> dict[str, dict[str, 
         for commit in commits(data, begun[1]) if begun else ():
             for _, leaf in commit.leaves:
                 if (identity := entry_id(leaf)) in wanted:
-                    found[identity] = orjson.loads(leaf)
+                    found[identity] = leaf
     return found

@@ -1,8 +1,10 @@
 """A journal's files: segments of one header frame and then commit frames, on space filled with zeroes ahead.
 
     frame  = magic (4) ‖ length of body (u32 LE) ‖ CRC-32 of body (u32 LE) ‖ body
-    header = JSON {slot, number, first, edge, previous_end, open_intents}
+    header = JSON {version, slot, number, first, edge, previous_end, open_intents, rotation}
     commit = count (u32) ‖ count of (length (u32) ‖ leaf) ‖ the signed checkpoint after these leaves
+
+Version 1 (headers that name none) had what is personal in the open; since version 2 it is sealed (`sealing.py`).
 
 Filling ahead matters: `posix_fallocate` alone leaves unwritten extents, whose conversion doubles each `fdatasync`.
 """
@@ -22,6 +24,7 @@ from stockade_audit.errors import JournalDamaged
 from stockade_audit.keys import sync_directory
 from stockade_audit.tree import Frontier
 
+VERSION: Final = 2
 SEGMENT_BYTES: Final = 16 << 20
 HEADER_MAGIC: Final = b"STKH"
 COMMIT_MAGIC: Final = b"STKC"
@@ -39,7 +42,8 @@ class Header:
 
     `first` is the position of its first leaf and `edge` the tree's frontier before it. The segment before it ends at
     `previous_end`; bytes behind that were never acknowledged. `open_intents` maps the ids of INTENT entries that were
-    not closed then to the numbers of their segments.
+    not closed then to the numbers of their segments. `rotation` is the note by which the key before has handed over to
+    the one that signs from here on; empty while the key is the same.
     """
 
     slot: str
@@ -48,6 +52,8 @@ class Header:
     edge: tuple[bytes, ...] = ()
     previous_end: int = 0
     open_intents: dict[str, int] = field(default_factory=dict)
+    rotation: str = ""
+    version: int = VERSION
 
     def encode(self) -> bytes:
         """The header's frame."""
@@ -58,6 +64,8 @@ class Header:
             "edge": [h.hex() for h in self.edge],
             "previous_end": self.previous_end,
             "open_intents": self.open_intents,
+            "rotation": self.rotation,
+            "version": self.version,
         }
         return frame(HEADER_MAGIC, orjson.dumps(members))
 
@@ -121,7 +129,9 @@ def decode_header(data: bytes, path: Path) -> tuple[Header, int] | None:
             raise JournalDamaged(f"{path}: the header is damaged; restore the file from its copy")
         return None
     body, end = decoded
-    members = orjson.loads(body)
+    members = {"version": 1, **orjson.loads(body)}
+    if members["version"] > VERSION:
+        raise JournalDamaged(f"{path} was written by a later version of Stockade: install that one")
     edge = tuple(bytes.fromhex(h) for h in members.pop("edge"))
     return Header(edge=edge, **members), end
 

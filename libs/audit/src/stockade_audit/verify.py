@@ -3,8 +3,9 @@
 
     python3 verify.py EXPORT --key KEY --heads HEADS
 
-EXPORT  a JSON or NDJSON export: lines of type export, entry, proof and end. An entry's line ends with the exact bytes
-        that were hashed; everything between `"entry":` and the line's last brace.
+EXPORT  a JSON or NDJSON export: lines of type export, entry, opening, proof and end. An entry's line ends with the
+        exact bytes that were hashed; everything between `"entry":` and the line's last brace. What is personal is
+        sealed in it; an opening shows the values of one sealed part of the entry before it, and their salt.
 KEY     the verifier key of the heads, `name+hash+base64`, or a file that holds it. Get it from somewhere else than
         the export.
 HEADS   the witness's directory (heads-*.ndjson), or one such file: every head it keeps.
@@ -13,7 +14,9 @@ What is checked, in this order:
 1. The witness's heads: each names the one before by its SHA-256, no journal shrinks, and the last is signed (Ed25519,
    RFC 8032; C2SP signed-note). By the names, one signature stands for all.
 2. The export's head is one of them. (If it is newer than the last, its own signature is checked and it is reported.)
-3. Each journal's entries and proof give the root that the head states for it (RFC 6962 Merkle tree).
+3. Each opening's SHA-256(salt, value) is the hash that stands in its entry. A part without an opening was erased, or
+   cannot be read any more: it is counted.
+4. Each journal's entries and proof give the root that the head states for it (RFC 6962 Merkle tree).
 
 What cannot be: that an export with a filter left nothing out that the filter means. One without a filter is complete
 when its positions run from 0 to the head's size, which is checked.
@@ -209,11 +212,39 @@ Entries = dict[str, tuple[list[int], list[bytes]]]  # slot: (positions, leaf has
 Line = dict[str, Any]
 
 
-def read_export(path: Path) -> tuple[Line, Entries, list[Line], Line]:
-    """The first line, the entries, the proofs, the last line."""
+HASH = re.compile(rb'"hash":"([A-Za-z0-9+/]{43}=)"')
+
+
+class Sealed(NamedTuple):
+    """The entry whose openings may follow, the hashes of its sealed parts, and how many parts there were in all."""
+
+    journal: str = ""
+    position: int = -1
+    hashes: Sequence[bytes] = ()
+    parts: int = 0
+    shown: int = 0
+
+    def at(self, journal: str, position: int, entry: bytes) -> "Sealed":
+        hashes = HASH.findall(entry.partition(b',"sealed":[')[2])
+        return Sealed(journal, position, hashes, self.parts + len(hashes), self.shown)
+
+    def open(self, line: Line) -> "Sealed":
+        """Raise unless the opening is of this entry."""
+        place = f"{line['journal']}: the values shown of entry {line['position']}"
+        if (line["journal"], line["position"]) != (self.journal, self.position):
+            raise Wrong(f"{place} do not stand behind it")
+        digest = hashlib.sha256(bytes.fromhex(line["salt"]) + line["value"].encode()).digest()
+        if digest != base64.b64decode(self.hashes[line["part"]]):
+            raise Wrong(f"{place} are not those that were written")
+        return self._replace(shown=self.shown + 1)
+
+
+def read_export(path: Path) -> tuple[Line, Entries, list[Line], Line, Sealed]:
+    """The first line, the entries, the proofs, the last line, and what was sealed."""
     first = end = None
     entries: Entries = {}
     proofs: list[Line] = []
+    sealed = Sealed()
     with path.open("rb") as file:
         for line in file:
             line = line.strip().rstrip(b",")
@@ -223,10 +254,13 @@ def read_export(path: Path) -> tuple[Line, Entries, list[Line], Line]:
                 positions, hashes = entries.setdefault(match[1].decode(), ([], []))
                 positions.append(int(match[2]))
                 hashes.append(hashlib.sha256(b"\x00" + match[3]).digest())
+                sealed = sealed.at(match[1].decode(), int(match[2]), match[3])
                 continue
             value = json.loads(line)
             if value.get("type") == "export":
                 first = value
+            elif value.get("type") == "opening":
+                sealed = sealed.open(value)
             elif value.get("type") == "proof":
                 proofs.append(value)
             elif value.get("type") == "end":
@@ -235,7 +269,7 @@ def read_export(path: Path) -> tuple[Line, Entries, list[Line], Line]:
                 raise Wrong(f"a line that is none of an export: {line[:60]!r}")
     if first is None or end is None:
         raise Wrong("the export is cut: its first or last line is missing")
-    return first, entries, proofs, end
+    return first, entries, proofs, end, sealed
 
 
 def check_journal(proof: Line, entries: Entries, state: tuple[int, bytes]) -> tuple[int, int]:
@@ -259,7 +293,7 @@ def check_journal(proof: Line, entries: Entries, state: tuple[int, bytes]) -> tu
 
 def verify(export: Path, key: Key, heads: Path) -> Iterator[str]:
     """Check everything; yields lines that say what was found. Raises Wrong."""
-    first, entries, proofs, end = read_export(export)
+    first, entries, proofs, end, sealed = read_export(export)
     notes = read_heads(heads, key)
     note = first["head"].encode()
     head = parse_head(note)
@@ -283,6 +317,9 @@ def verify(export: Path, key: Key, heads: Path) -> Iterator[str]:
         yield f"{proof['journal']}: {count} of {size} entries, " + ("all" if count == size else "each in the tree")
     if end["entries"] != total:
         raise Wrong(f"{total} entries, but the export ends with {end['entries']}")
+    if sealed.parts:
+        left = sealed.parts - sealed.shown
+        yield f"personal values: {sealed.shown} as written" + (f", {left} erased or without a key" if left else "")
 
 
 def main() -> int:

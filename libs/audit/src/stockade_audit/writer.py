@@ -10,12 +10,15 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from stockade_audit.checkpoint import Checkpoint, sign_note
-from stockade_audit.entry import Action, Entry, encode_leaf, leaf_fields
+from stockade_audit.entry import Action, Entry
 from stockade_audit.errors import AuditError
 from stockade_audit.keys import SigningKey, write_durably
+from stockade_audit.keystore import KeysUnavailable
 from stockade_audit.recovery import Standing, note_intent
+from stockade_audit.sealing import KeyNotHeld, Sealer
 from stockade_audit.segment import (
     FILE_MODE,
+    VERSION,
     Header,
     begin_segment,
     encode_commit,
@@ -27,6 +30,7 @@ from stockade_audit.tree import Frontier, leaf_hash
 
 MAX_COMMIT_ENTRIES: Final = 1024
 RETRY_S: Final = 0.1  # how often a failed journal is tried again
+IDLE_S: Final = 0.5  # how often keys are looked after while nothing is written
 CLOCK_TOLERANCE_NS: Final = 1_000_000_000
 _RECENT: Final = 65_536  # ids a repeated append is recognised by: at least so many, at most twice
 
@@ -60,13 +64,13 @@ class Writer:
         self,
         directory: Path,
         slot: str,
-        service: str,
+        sealer: Sealer,
         key: SigningKey,
         standing: Standing | None,
         segment_bytes: int,
     ) -> None:
         self.queue: SimpleQueue[Pending | None] = SimpleQueue()
-        self._directory, self._slot, self._service, self._key = directory, slot, service, key
+        self._directory, self._slot, self._sealer, self._key = directory, slot, sealer, key
         self._segment_bytes = segment_bytes
         self._frontier = standing.frontier if standing else Frontier()
         self._open_intents = standing.open_intents if standing else {}
@@ -94,6 +98,7 @@ class Writer:
             return
         self._number, self._offset = standing.number, standing.offset
         self._fd = os.open(segment_path(self._directory, self._number), os.O_RDWR)
+        self._tainted = standing.version != VERSION  # a segment is of one version
         self._fill_ahead()
 
     def _run(self) -> None:
@@ -102,7 +107,7 @@ class Writer:
                 self._commit(batch)
             except (OSError, AuditError) as error:
                 self._settle(batch, str(error))
-                if not self._recover():
+                if not self._recover(error):
                     break
             else:
                 self._settle(batch, None)
@@ -110,7 +115,7 @@ class Writer:
 
     def _take(self) -> list[Pending] | None:
         """Wait for one append, then take along what has gathered behind it."""
-        first = self.queue.get()
+        first = self._wait()
         if first is None:
             return None
         batch, count = [first], len(first.entries)
@@ -126,16 +131,34 @@ class Writer:
             count += len(pending.entries)
         return batch
 
+    def _wait(self) -> Pending | None:
+        while True:
+            try:
+                return self.queue.get(timeout=IDLE_S)
+            except Empty:
+                with suppress(KeysUnavailable):  # said when something is to be written
+                    self._sealer.refresh()
+
     def _commit(self, batch: list[Pending]) -> None:
         self._check_storage()
-        group = _Group(self._frontier.copy(), self._service, (self._recent, self._older))
-        for entry in self._clock_entries():
+        self._sealer.refresh()
+        clock = self._clock_entries()
+        try:
+            group = self._gather(clock, batch)
+        except KeyNotHeld:
+            self._sealer.obtain(entry for pending in batch for entry in pending.entries)
+            group = self._gather(clock, batch)
+        if group.leaves:
+            self._write(group)
+
+    def _gather(self, clock: list[Entry], batch: list[Pending]) -> "_Group":
+        group = _Group(self._frontier.copy(), self._sealer, (self._recent, self._older))
+        for entry in clock:
             group.place(entry)
         for pending in batch:
             if not pending.refused:
                 pending.positions = [group.place(entry) for entry in pending.entries]
-        if group.leaves:
-            self._write(group)
+        return group
 
     def _write(self, group: "_Group") -> None:
         checkpoint = Checkpoint(self._key.verifier.name, group.frontier.size, group.frontier.root())
@@ -203,12 +226,15 @@ class Writer:
             return []
         return [Entry(action=Action.CLOCK_CHANGED, reason="CLOCK_CHANGED", metadata={"change_ms": change // 1_000_000})]
 
-    def _recover(self) -> bool:
-        """Refuse what comes until the storage takes an empty segment again; false when told to end meanwhile."""
+    def _recover(self, cause: Exception) -> bool:
+        """Refuse what comes until storage takes an empty segment again, or keys; false when told to end meanwhile."""
         while True:
             try:
                 self._check_restored()
-                self._roll()
+                if isinstance(cause, KeysUnavailable):
+                    self._sealer.confirm()
+                else:
+                    self._roll()
             except (OSError, AuditError) as error:
                 if not self._refuse_for(RETRY_S, str(error)):
                     return False
@@ -243,9 +269,9 @@ class Writer:
 class _Group:
     """The entries of one commit being gathered, with the tree as it will be."""
 
-    def __init__(self, frontier: Frontier, service: str, known: tuple[dict[str, int], ...]) -> None:
+    def __init__(self, frontier: Frontier, sealer: Sealer, known: tuple[dict[str, int], ...]) -> None:
         self.frontier, self.leaves, self.added = frontier, list[bytes](), dict[str, int]()
-        self._service, self._known = service, known
+        self._sealer, self._known = sealer, known
 
     def place(self, entry: Entry) -> int:
         """Where the entry lies: where one of its id already does, else behind the last one."""
@@ -253,7 +279,7 @@ class _Group:
             if (position := known.get(entry.id)) is not None:
                 return position
         position = self.frontier.size
-        leaf = encode_leaf(leaf_fields(entry, self._service))
+        leaf = self._sealer.leaf(entry)
         self.added[entry.id] = position
         self.frontier.append(leaf_hash(leaf))
         self.leaves.append(leaf)

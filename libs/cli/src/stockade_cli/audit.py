@@ -149,8 +149,13 @@ def _write_export(request: audit_service_pb2.ExportEntriesRequest, file: BinaryI
 
 
 def _plain(entry: entry_pb2.Entry) -> dict[str, Any]:
-    """Where the entry lies, and the members of its leaf as they were written."""
-    return {"journal": entry.journal, "position": entry.position, **json.loads(entry.leaf)}
+    """Where the entry lies, and the members of its leaf as they were written, opened where they were sealed."""
+    members = {"journal": entry.journal, "position": entry.position, **json.loads(entry.leaf)}
+    members.pop("sealed", None)
+    for opening in entry.openings:
+        members |= json.loads(opening.value)
+    unreadable = {"erased": entry.erased, "key_missing": entry.key_missing}
+    return members | {name: True for name, holds in unreadable.items() if holds}
 
 
 def _counts(found: audit_service_pb2.StatsRow, dimensions: tuple[str, ...]) -> dict[str, Any]:

@@ -105,4 +105,4 @@ def _lag_ns(arrived: list[Arrived]) -> int:
     """How long ago the latest of these entries was made."""
     if not arrived:
         return 0
-    return time.time_ns() - max(parse_time(batch.leaves[-1]["time"]) for batch in arrived)
+    return time.time_ns() - max(parse_time(batch.entries[-1].fields["time"]) for batch in arrived)

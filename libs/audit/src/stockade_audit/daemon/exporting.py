@@ -2,12 +2,15 @@
 
     {"type":"export","version":1,"filter":{…},"head":"<the signed note>"}
     {"type":"entry","journal":"sandbox-0","position":17,"entry":<the leaf's exact bytes>}
+    {"type":"opening","journal":"sandbox-0","position":17,"part":0,"salt":"<hex>","value":"<exact bytes, as text>"}
     …
     {"type":"proof","journal":"sandbox-0","size":…,"entries":…,"hashes":["…"]}
     {"type":"end","entries":…}
 
 NDJSON is these lines; JSON the same lines as an array, one a line, so that both are checked by the same few rules.
-The hashes are those of `multiproof`.
+The hashes are those of `multiproof`. Openings follow their entry, one for each part of its `sealed` that could be
+opened: SHA-256(salt ‖ value) is that part's `hash`. A part without one was erased, or its key is lost. Version 1 had
+none, since nothing was sealed.
 """
 
 import base64
@@ -20,14 +23,15 @@ from typing import Any
 
 from stockade_audit import multiproof
 from stockade_audit.daemon.domain.ports import Index
-from stockade_audit.daemon.domain.query import Filter
+from stockade_audit.daemon.domain.query import Filter, Row
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.leaves import read_leaves
 from stockade_audit.daemon.ocsf import ocsf_event
 from stockade_audit.daemon.tables import csv_lines
 from stockade_audit.head import Head
+from stockade_audit.sealing import Opened, Opening
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(slots=True)
@@ -41,22 +45,27 @@ class Export:
     filter_: Filter
     entries: int = field(default=0, init=False)
 
-    def leaves(self) -> Iterator[tuple[str, int, bytes]]:
-        """(slot, position, leaf) of each entry, by slot and position."""
+    def leaves(self) -> Iterator[tuple[str, int, Opened]]:
+        """(slot, position, entry) of each entry, by slot and position."""
         for slot, mark in sorted(self.head.journals.items()):
-            rows = self.index.scan(self.filter_, slot, 0, mark.size)
-            for row, leaf in read_leaves(self.root, self.indexer, rows):
+            for row, entry in read_leaves(self.root, self.indexer, self.rows(slot, mark.size)):
                 self.entries += 1
-                yield slot, row.position, leaf
+                yield slot, row.position, entry
+
+    def rows(self, slot: str, size: int) -> Iterable[Row]:
+        """Which of a journal's first `size` entries are meant, by position."""
+        return self.index.scan(self.filter_, slot, 0, size)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the module's description, without their ends."""
         wanted = {name: value for name, value in asdict(self.filter_).items() if value}
         yield _line(type="export", version=VERSION, filter=wanted, head=self.head.note.decode())
         positions: dict[str, array[int]] = {slot: array("Q") for slot in self.head.journals}
-        for slot, position, leaf in self.leaves():
+        for slot, position, entry in self.leaves():
             positions[slot].append(position)
-            yield b'{"type":"entry","journal":"%b","position":%d,"entry":%b}' % (slot.encode(), position, leaf)
+            yield b'{"type":"entry","journal":"%b","position":%d,"entry":%b}' % (slot.encode(), position, entry.leaf)
+            for opening in entry.openings:
+                yield _opening(slot, position, opening)
         for slot, mark in sorted(self.head.journals.items()):
             hashes = multiproof.prove(self.indexer.hashes(slot).node, mark.size, positions[slot])
             encoded = [base64.b64encode(hashed).decode() for hashed in hashes]
@@ -102,6 +111,11 @@ def chunks(parts: Iterable[bytes], size: int = 256 << 10) -> Iterator[bytes]:
             gathered, length = [], 0
     if gathered:
         yield b"".join(gathered)
+
+
+def _opening(slot: str, position: int, opening: Opening) -> bytes:
+    shown = {"part": opening.part, "salt": opening.salt.hex(), "value": opening.value.decode()}
+    return _line(type="opening", journal=slot, position=position, **shown)
 
 
 def _line(**members: Any) -> bytes:

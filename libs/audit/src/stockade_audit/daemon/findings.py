@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import orjson
-
 from stockade_audit import Action, Entry, Journal
 from stockade_audit.daemon.domain.errors import FindingNotFound
 from stockade_audit.daemon.domain.finding import Finding, Raised, Rules, finding_of
@@ -19,10 +17,10 @@ RECENT_NS = 300_000_000_000  # what is older was judged when it came, or is bein
 def judge(rules: Rules, arrived: list[Arrived], now_ns: int) -> Iterator[Raised]:
     """What entries that just came give cause to say."""
     for batch in arrived:
-        for leaf in batch.leaves:
-            time_ns = parse_time(leaf["time"])
+        for entry in batch.entries:
+            time_ns = parse_time(entry.fields["time"])
             if now_ns - time_ns < RECENT_NS:
-                yield from rules.watch(batch.slot, time_ns, leaf)
+                yield from rules.watch(batch.slot, time_ns, entry.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,12 @@ class Findings:
         return found, None
 
     def _finding(self, row: Row) -> Finding | None:
-        ((_, leaf),) = self.record.leaves([row])
-        alert = orjson.loads(leaf)
+        ((_, found),) = self.record.leaves([row])
+        alert = found.fields
         if alert["action"] != Action.ALERT:
             return None
         related = self.record.leaves(self.record.index.related(alert["id"]))
-        return finding_of(alert, row.time_ns, [orjson.loads(leaf) for _, leaf in related])
+        return finding_of(alert, row.time_ns, [entry.fields for _, entry in related])
 
 
 ALERTS = Filter(actions=(str(Action.ALERT),))

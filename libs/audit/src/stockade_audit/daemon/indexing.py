@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any
-
-import orjson
 
 from stockade_audit.checkpoint import Checkpoint, open_note
 from stockade_audit.daemon.domain.errors import JournalNotFound
@@ -18,7 +15,9 @@ from stockade_audit.errors import AuditError, JournalDamaged
 from stockade_audit.hashes import HashFile
 from stockade_audit.head import JournalHead
 from stockade_audit.keys import VerifierKey
+from stockade_audit.keystore import KeysUnavailable
 from stockade_audit.reader import Follower, JournalRewound, Located, journals
+from stockade_audit.sealing import Opened, Opener
 from stockade_audit.tree import leaf_hash
 
 
@@ -28,7 +27,7 @@ class Arrived:
 
     slot: str
     located: list[Located]
-    leaves: list[dict[str, Any]]
+    entries: list[Opened]
 
 
 @dataclass(slots=True)
@@ -48,6 +47,7 @@ class Indexer:
     root: Path
     index: Index
     directory: Path
+    opener: Opener
     _followed: dict[str, _Followed] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _problems: list[tuple[str, str, str]] = field(default_factory=list)
@@ -113,10 +113,7 @@ class Indexer:
         try:
             return self._take(slot, followed)
         except JournalRewound:
-            followed.follower.close()
-            followed.hashes.close()
-            self.index.forget(slot)
-            self._followed[slot] = self._resume(Indexed(slot))
+            self._begin_again(slot, followed)
         except Exception as error:
             if _is_of_journal(error):
                 followed.problem = str(error)
@@ -125,8 +122,16 @@ class Indexer:
                 self._read_again(slot, followed, str(error))
         return None
 
+    def _begin_again(self, slot: str, followed: _Followed) -> None:
+        """Read a journal from its beginning. Its hash file stays open: readers may be at work in it."""
+        followed.follower.close()
+        self.index.forget(slot)
+        followed.hashes.cut(0)
+        followed.state = Indexed(slot)
+        followed.follower = Follower(self.root / slot, followed.state.place)
+
     def _read_again(self, slot: str, followed: _Followed, why: str) -> None:
-        """The index had no room for what was read, or is busy: go back to where it is, and say so once."""
+        """The index had no room for what was read, or it or the keys are busy: go back to where it is, say so once."""
         if why != self._failing:
             self._failing = why
             self._problems.append(("SINK_LAG", "index", f"the index waits: {why}"))
@@ -141,11 +146,12 @@ class Indexer:
         followed.hashes.append([leaf_hash(at.leaf) for at in located])
         key = followed.state.key or (self.root / slot / "signing.pub").read_text().strip()
         self._check(followed, key)
-        leaves = [orjson.loads(at.leaf) for at in located]
-        state = replace(followed.state, place=followed.follower.place, time_ns=parse_time(leaves[-1]["time"]), key=key)
-        self.index.add(state, located, leaves)
+        entries = [self.opener.open(at.leaf) for at in located]
+        time_ns = parse_time(entries[-1].fields["time"])
+        state = replace(followed.state, place=followed.follower.place, time_ns=time_ns, key=key)
+        self.index.add(state, located, entries)
         followed.state, self._failing = state, ""
-        return Arrived(slot, located, leaves)
+        return Arrived(slot, located, entries)
 
     def _check(self, followed: _Followed, key: str) -> None:
         """Hold what was read to the last checkpoint over it."""
@@ -159,4 +165,4 @@ def _is_of_journal(error: Exception) -> bool:
     """Whether the journal itself is wrong or cannot be read, rather than the index full or busy."""
     if isinstance(error, OSError):
         return error.errno not in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, AuditError | ValueError | KeyError)
+    return isinstance(error, AuditError | ValueError | KeyError) and not isinstance(error, KeysUnavailable)

@@ -7,12 +7,13 @@ from pathlib import Path
 from stockade_audit.daemon.domain.errors import RecordDamaged
 from stockade_audit.daemon.domain.query import Row
 from stockade_audit.daemon.indexing import Indexer
+from stockade_audit.sealing import Opened
 from stockade_audit.segment import segment_path
 from stockade_audit.tree import leaf_hash
 
 
-def read_leaves(root: Path, indexer: Indexer, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-    """Each row with its leaf's exact bytes; RecordDamaged for one that is not what was indexed. Blocking."""
+def read_leaves(root: Path, indexer: Indexer, rows: Iterable[Row]) -> Iterator[tuple[Row, Opened]]:
+    """Each row with its leaf, opened; RecordDamaged for one that is not what was indexed. Blocking."""
     opened: dict[tuple[str, int], int] = {}
     try:
         for row in rows:
@@ -24,7 +25,7 @@ def read_leaves(root: Path, indexer: Indexer, rows: Iterable[Row]) -> Iterator[t
             leaf = os.pread(fd, row.length, row.offset)
             if leaf_hash(leaf) != indexer.hashes(row.slot).node(0, row.position):
                 raise RecordDamaged(row.slot, row.position)
-            yield row, leaf
+            yield row, indexer.opener.open(leaf)
     finally:
         for fd in opened.values():
             os.close(fd)

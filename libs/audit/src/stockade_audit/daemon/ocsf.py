@@ -1,8 +1,8 @@
 """Entries as OCSF events (schema.ocsf.io, version 1.5.0): one JSON object a line.
 
 A request to a host is Network Activity, an alert or gap a Detection Finding, all else API Activity. `raw_data` is the
-leaf as it was written, so that an event can be turned back into its entry. What an event cannot be is verified: no
-proof ties it to a signed head.
+leaf as it was written and `unmapped.personal` what was opened of it, so that an event can be turned back into its
+entry. What an event cannot be is verified: no proof ties it to a signed head.
 """
 
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from stockade_audit.entry import parse_time
+from stockade_audit.sealing import Opened
 
 VERSION: Final = "1.5.0"
 NETWORK, API, FINDING = 4001, 6003, 2004
@@ -28,9 +29,9 @@ _UNMAPPED: Final = ("sandbox", "agent_type", "trace_id", "intent_id")
 _SEVERITIES: Final = {"BLOCKED": 3, "RATE_LIMITED": 2, "ALERT": 4, "GAP": 4, "CLOCK_CHANGED": 3}
 
 
-def ocsf_event(slot: str, position: int, leaf: bytes) -> bytes:
+def ocsf_event(slot: str, position: int, entry: Opened) -> bytes:
     """The event of one entry."""
-    fields = orjson.loads(leaf)
+    fields = entry.fields
     class_uid = _class_of(fields)
     action = fields["action"]
     activity = _ACTIVITIES[class_uid].get(action, _OTHER)
@@ -43,15 +44,23 @@ def ocsf_event(slot: str, position: int, leaf: bytes) -> bytes:
         "time": parse_time(fields["time"]) // 1_000_000,
         "severity_id": _SEVERITIES.get(action, 1),
         "message": " ".join(filter(None, (action, fields.get("resource", ""), fields.get("reason", "")))),
-        "raw_data": leaf.decode(),
+        "raw_data": entry.leaf.decode(),
         "metadata": _metadata(slot, position, fields),
-        "unmapped": {
-            name: fields[name] for name in ("sandbox", "agent_type", "trace_id", "intent_id") if name in fields
-        },
+        "unmapped": _unmapped(entry),
     }
     if "duration_us" in fields:
         event["duration"] = fields["duration_us"] // 1000
     return orjson.dumps(event | _DETAILS[class_uid](fields) | _decision(fields))
+
+
+def _unmapped(entry: Opened) -> dict[str, Any]:
+    unmapped: dict[str, Any] = {name: entry.fields[name] for name in _UNMAPPED if name in entry.fields}
+    personal: dict[str, Any] = {}
+    for opening in entry.openings:
+        personal |= orjson.loads(opening.value)
+    if personal:
+        unmapped["personal"] = personal
+    return unmapped | {name: True for name in ("erased", "key_missing") if getattr(entry, name)}
 
 
 def _class_of(fields: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ from stockade_audit.daemon.index_check import check_index
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.leaves import read_leaves
 from stockade_audit.keys import VerifierKey
+from stockade_audit.sealing import Opened
 from stockade_audit.tree import consistency_proof, inclusion_proof
 from stockade_audit.verification import Report, StoredHash, Verdict, verify_heads, verify_record
 from stockade_audit.witness import Witness
@@ -20,9 +21,9 @@ from stockade_audit.witness import Witness
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries with their leaves, how far the index was, and where the next page begins (None: nowhere)."""
+    """Entries as they were opened, how far the index was, and where the next page begins (None: nowhere)."""
 
-    entries: list[tuple[Row, bytes]]
+    entries: list[tuple[Row, Opened]]
     indexed: list[Indexed]
     next: Cursor | None = None
 
@@ -55,18 +56,18 @@ class Record:
         entries = list(read_leaves(self.root, self.indexer, rows[:limit]))
         return Page(entries, indexed, rows[limit - 1].cursor if len(rows) > limit else None)
 
-    def entry(self, identity: str) -> tuple[tuple[Row, bytes], Page]:
+    def entry(self, identity: str) -> tuple[tuple[Row, Opened], Page]:
         """One entry, and those that speak of it."""
         indexed = self.index.indexed()
         row = self._row(identity)
         found, *related = read_leaves(self.root, self.indexer, [row, *self.index.related(identity)])
         return found, Page(related, indexed)
 
-    def leaves(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
-        """Each row with its leaf."""
+    def leaves(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Opened]]:
+        """Each row with its leaf, opened."""
         return read_leaves(self.root, self.indexer, rows)
 
-    def behind(self, indexed: Sequence[Indexed], filter_: Filter) -> Iterator[tuple[Row, bytes]]:
+    def behind(self, indexed: Sequence[Indexed], filter_: Filter) -> Iterator[tuple[Row, Opened]]:
         """What lies behind these places, by journal."""
         known = {state.slot: state.place.position for state in indexed}
         for state in self.index.indexed():
@@ -103,7 +104,7 @@ class Record:
     def _index_report(self, report: Report) -> Report | None:
         if report.verdict is not Verdict.INTACT:
             return None
-        return check_index(self.index, self.root / report.journal)
+        return check_index(self.index, self.root / report.journal, self.indexer.opener)
 
     def _row(self, identity: str) -> Row:
         row = self.index.get(identity)

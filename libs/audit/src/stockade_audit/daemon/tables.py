@@ -7,19 +7,22 @@ from typing import Any, Final
 
 import orjson
 
+from stockade_audit.sealing import Opened
+
 COLUMNS: Final = (
     "journal", "position", "time", "service", "action", "principal_kind", "principal", "agent", "agent_type", "sandbox",
     "resource", "domain", "reason", "rule", "policy_version", "method", "path", "status", "bytes_sent",
     "bytes_received", "duration_us", "trace_id", "span_id", "id", "intent_id", "redacted", "truncated", "metadata",
+    "erased",
 )  # fmt: skip
 NOTE: Final = "this_copy_cannot_be_verified"
 
 
-def csv_lines(leaves: Iterable[tuple[str, int, bytes]]) -> Iterator[bytes]:
+def csv_lines(entries: Iterable[tuple[str, int, Opened]]) -> Iterator[bytes]:
     """The lines with their ends. The last column's name says what a reader of a copy should know."""
     yield _line([*COLUMNS, NOTE])
-    for slot, position, leaf in leaves:
-        fields = {**orjson.loads(leaf), "journal": slot, "position": position}
+    for slot, position, entry in entries:
+        fields = {**entry.fields, "journal": slot, "position": position, "erased": entry.erased or ""}
         yield _line([*(_cell(fields.get(name, "")) for name in COLUMNS), ""])
 
 

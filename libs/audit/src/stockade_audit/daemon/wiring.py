@@ -33,6 +33,8 @@ from stockade_audit.daemon.tailing import Tails
 from stockade_audit.errors import AuditError
 from stockade_audit.head import ORIGIN
 from stockade_audit.keys import SigningKey
+from stockade_audit.keystore_sqlite import SqliteKeyStore
+from stockade_audit.sealing import Opener
 from stockade_audit.witness import DirectoryWitness
 
 
@@ -51,7 +53,9 @@ async def _wire(settings: AuditSettings) -> Wiring:
     index = SqliteIndex(settings.directory / "index" / "index.sqlite")
     heads = SqliteHeads(settings.directory / "heads.sqlite")
     spans = SqliteSpans(settings.directory / "spans.sqlite")
-    indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index")
+    keys = SqliteKeyStore(settings.directory / "keys")
+    opener = Opener(keys)
+    indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
     witness = DirectoryWitness(settings.witness_directory, key.verifier)
     keeper = HeadKeeper(indexer, heads, witness, key)
     record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
@@ -61,7 +65,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
 
     async def drain() -> None:
         await forwarder.drain(1.0)
-        for part in (indexer, index, heads, spans):
+        for part in (indexer, index, heads, spans, keys):
             part.close()
 
     return Wiring(

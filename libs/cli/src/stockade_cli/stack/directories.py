@@ -15,6 +15,7 @@ from stockade_cli.stack.launch import closed_ancestor
 # Sticky where several uids make sockets or journals: each can remove only its own. The set-group bit hands the
 # directory's group on to what is made in it.
 OPEN, SHARED, PASSED, PRIVATE = 0o755, 0o3770, 0o710, 0o700
+COMMON = 0o2770  # what one service leaves in it, another may have to finish and remove
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def directories(settings: StackSettings) -> list[Directory]:
         Directory(settings.logs, 0o750),
         Directory(state / "audit", 0o750, accounts.base + 1, services),
         Directory(state / "audit" / "journals", SHARED, gid=services),
+        Directory(state / "audit" / "keys", COMMON, gid=services),
         Directory(state / "policy", PRIVATE, accounts.base + 2, services),
         Directory(state / "cache", PRIVATE, accounts.base + 3, services),
         Directory(state / "sandbox", PRIVATE),

@@ -23,14 +23,16 @@ from stockade_audit.daemon.domain.query import (
 )
 from stockade_audit.entry import parse_time
 from stockade_audit.reader import Located, Place
+from stockade_audit.sealing import Opened
 
+_VERSION: Final = 2  # of the tables; of another version they are made again
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS journals (
     slot TEXT PRIMARY KEY, segment INTEGER, offset INTEGER, position INTEGER, time_ns INTEGER, key TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
     slot TEXT, position INTEGER, time_ns INTEGER, id TEXT, action TEXT, agent TEXT, agent_type TEXT, domain TEXT,
-    sandbox TEXT, principal TEXT, service TEXT, trace_id TEXT, intent_id TEXT,
+    sandbox TEXT, principal TEXT, service TEXT, trace_id TEXT, intent_id TEXT, agent_key INTEGER, principal_key INTEGER,
     segment INTEGER, offset INTEGER, length INTEGER,
     PRIMARY KEY (slot, position)
 ) WITHOUT ROWID;
@@ -45,12 +47,15 @@ CREATE INDEX IF NOT EXISTS entries_principal ON entries (principal, time_ns) WHE
 CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_intent ON entries (intent_id) WHERE intent_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS rollups (
-    slot TEXT, minute INTEGER, service TEXT, action TEXT, agent TEXT, agent_type TEXT, domain TEXT,
+    slot TEXT, minute INTEGER, service TEXT, action TEXT, agent TEXT, agent_type TEXT, domain TEXT, agent_key INTEGER,
     count INTEGER, bytes_sent INTEGER, bytes_received INTEGER, duration_us INTEGER,
-    PRIMARY KEY (minute, slot, service, action, agent, agent_type, domain)
+    PRIMARY KEY (minute, slot, service, action, agent, agent_type, domain, agent_key)
 ) WITHOUT ROWID;
 """
-_ROLLUP: Final = "minute, service, action, agent, agent_type, domain, count, bytes_sent, bytes_received, duration_us"
+_ROLLUP: Final = (
+    "minute, service, action, agent, agent_type, domain, agent_key, count, bytes_sent, bytes_received, duration_us"
+)
+_KEYS: Final = ("agent", "principal")  # the columns that may lie in the leaf under a key
 _LOCATION: Final = "slot, position, time_ns, segment, offset, length"
 
 
@@ -61,7 +66,8 @@ class SqliteIndex:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._writer = self._connect()
-        self._writer.executescript("PRAGMA auto_vacuum = INCREMENTAL;" + _SCHEMA)
+        self._writer.executescript("PRAGMA auto_vacuum = INCREMENTAL;")
+        self._prepare()
         path.chmod(0o600)
         self._writing = Lock()
         self._idle: list[sqlite3.Connection] = []
@@ -81,16 +87,16 @@ class SqliteIndex:
                 for slot, segment, offset, position, time_ns, key in rows
             ]
 
-    def add(self, state: Indexed, located: Sequence[Located], leaves: Sequence[dict[str, Any]]) -> None:
-        times = [parse_time(leaf["time"]) for leaf in leaves]
+    def add(self, state: Indexed, located: Sequence[Located], entries: Sequence[Opened]) -> None:
+        times = [parse_time(entry.fields["time"]) for entry in entries]
         rows = [
-            (state.slot, at.position, time_ns, *map(leaf.get, COLUMNS), at.segment, at.offset, len(at.leaf))
-            for at, leaf, time_ns in zip(located, leaves, times, strict=True)
+            (state.slot, at.position, time_ns, *_columns(entry), at.segment, at.offset, len(at.leaf))
+            for at, entry, time_ns in zip(located, entries, times, strict=True)
         ]
         place = state.place
         with self._writing, self._writer as db:
-            db.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 16)})", rows)  # noqa: S608
-            rollups = rollups_of(leaves, times)
+            db.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 18)})", rows)  # noqa: S608
+            rollups = rollups_of(entries, times)
             db.executemany(_ADD_ROLLUP, [(state.slot, *key, *counts) for key, counts in rollups.items()])
             db.execute(
                 "INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?, ?)",
@@ -126,11 +132,11 @@ class SqliteIndex:
                 rows = db.execute(f"SELECT {_ROLLUP} FROM rollups WHERE slot = ?", (slot,)).fetchall()  # noqa: S608
             finally:
                 db.execute("COMMIT")
-        return (size[0] if size else 0), {row[:6]: row[6:] for row in rows}
+        return (size[0] if size else 0), {row[:7]: row[7:] for row in rows}
 
     def contents(self, slot: str, end: int) -> Iterator[tuple[Any, ...]]:
         start = 0
-        columns = f"position, time_ns, {', '.join(COLUMNS)}"
+        columns = f"position, time_ns, {', '.join(COLUMNS)}, agent_key, principal_key"
         clause = "WHERE slot = ? AND position >= ? AND position < ? ORDER BY position LIMIT 5000"
         query = f"SELECT {columns} FROM entries {clause}"  # noqa: S608 - names of ours
         while True:
@@ -177,6 +183,13 @@ class SqliteIndex:
         finally:
             self._idle.append(connection)
 
+    def _prepare(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            for table in ("entries", "rollups", "journals"):
+                self._writer.execute(f"DROP TABLE IF EXISTS {table}")
+        self._writer.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=10)
         # FULL is not needed: what a power cut takes from the index is read from the journals again.
@@ -185,10 +198,14 @@ class SqliteIndex:
 
 
 _ADD_ROLLUP: Final = """
-INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes_sent = bytes_sent + excluded.bytes_sent,
     bytes_received = bytes_received + excluded.bytes_received, duration_us = duration_us + excluded.duration_us
 """
+
+
+def _columns(entry: Opened) -> tuple[Any, ...]:
+    return (*map(entry.fields.get, COLUMNS), *(entry.keys.get(name, 0) for name in _KEYS))
 
 
 def _conditions(filter_: Filter) -> tuple[list[str], list[Any]]:

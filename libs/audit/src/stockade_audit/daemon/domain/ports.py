@@ -7,6 +7,7 @@ from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Rollups,
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
 from stockade_audit.head import Head
 from stockade_audit.reader import Located
+from stockade_audit.sealing import Opened
 
 
 class Index(Protocol):
@@ -16,7 +17,7 @@ class Index(Protocol):
         """How far each journal is indexed, by slot."""
         ...
 
-    def add(self, state: Indexed, located: Sequence[Located], leaves: Sequence[dict[str, Any]]) -> None:
+    def add(self, state: Indexed, located: Sequence[Located], entries: Sequence[Opened]) -> None:
         """Take entries in and go on to `state`, in one step; what was taken in before is not taken twice."""
         ...
 
@@ -37,7 +38,7 @@ class Index(Protocol):
         ...
 
     def contents(self, slot: str, end: int) -> Iterator[tuple[Any, ...]]:
-        """(position, time_ns, *COLUMNS) of each entry before `end`, by position, in bounded memory."""
+        """(position, time_ns, *COLUMNS, *key numbers) of each entry before `end`, by position, in bounded memory."""
         ...
 
     def get(self, identity: str) -> Row | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stockade_audit.daemon.domain.errors import PageTokenInvalid
 from stockade_audit.reader import Place
+from stockade_audit.sealing import Opened
 
 # A filter's tuples, and the leaf's members they are about.
 MEMBERS: Final = (
@@ -109,15 +110,16 @@ COLUMNS: Final = (
 )  # fmt: skip
 MINUTE_NS: Final = 60_000_000_000
 
-# (minute, service, action, agent, agent_type, domain): (count, bytes_sent, bytes_received, duration_us)
-Rollups = dict[tuple[int, str, str, str, str, str], tuple[int, int, int, int]]
+# (minute, service, action, agent, agent_type, domain, number of the key that opened the agent):
+# (count, bytes_sent, bytes_received, duration_us)
+Rollups = dict[tuple[int, str, str, str, str, str, int], tuple[int, int, int, int]]
 
 
-def rollups_of(leaves: Sequence[Mapping[str, Any]], times: Sequence[int]) -> Rollups:
+def rollups_of(entries: Sequence[Opened], times: Sequence[int]) -> Rollups:
     """What these entries add to the minute rollups."""
     found: Rollups = {}
-    for leaf, time_ns in zip(leaves, times, strict=True):
-        get = leaf.get
+    for entry, time_ns in zip(entries, times, strict=True):
+        get = entry.fields.get
         key = (
             time_ns // MINUTE_NS,
             get("service", ""),
@@ -125,6 +127,7 @@ def rollups_of(leaves: Sequence[Mapping[str, Any]], times: Sequence[int]) -> Rol
             get("agent", ""),
             get("agent_type", ""),
             get("domain", ""),
+            entry.keys.get("agent", 0),
         )
         count, sent, received, duration = found.get(key, (0, 0, 0, 0))
         found[key] = (

@@ -22,6 +22,7 @@ from stockade_audit.daemon.record import Page, Record
 from stockade_audit.daemon.tailing import Tails
 from stockade_audit.entry import Entry, parse_time
 from stockade_audit.reader import Place
+from stockade_audit.sealing import Opened
 
 HEARTBEAT_S = 15.0
 
@@ -155,8 +156,8 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         return Page([], self._record.index.indexed())
 
 
-def _entries(found: Iterable[tuple[Row, bytes]]) -> list[entry_pb2.Entry]:
-    return [messages.entry_message(row.slot, row.position, leaf) for row, leaf in found]
+def _entries(found: Iterable[tuple[Row, Opened]]) -> list[entry_pb2.Entry]:
+    return [messages.entry_message(row.slot, row.position, entry) for row, entry in found]
 
 
 def _described(message: entry_pb2.EntryFilter) -> dict[str, Any]:
@@ -168,18 +169,18 @@ def _read(message: entry_pb2.EntryFilter, count: int) -> None:
     current_record().set(action=Action.READ, metadata={**_described(message), "entries": count})
 
 
-def _tail_response(found: Iterable[tuple[Row, bytes]], indexed: list[Indexed]) -> audit.TailEntriesResponse:
+def _tail_response(found: Iterable[tuple[Row, Opened]], indexed: list[Indexed]) -> audit.TailEntriesResponse:
     return audit.TailEntriesResponse(entries=_entries(found), indexed_through=messages.indexed_messages(indexed))
 
 
 def _tail_batch(batch: Arrived, filter_: Filter, seen: int) -> audit.TailEntriesResponse:
     """The entries of a batch that are meant, behind what the backlog has shown already."""
     last = batch.located[-1]
-    end = Indexed(batch.slot, Place(position=last.position + 1), parse_time(batch.leaves[-1]["time"]))
+    end = Indexed(batch.slot, Place(position=last.position + 1), parse_time(batch.entries[-1].fields["time"]))
     chosen = [
-        messages.entry_message(batch.slot, at.position, at.leaf)
-        for at, leaf in zip(batch.located, batch.leaves, strict=True)
-        if at.position >= seen and filter_.matches(parse_time(leaf["time"]), leaf)
+        messages.entry_message(batch.slot, at.position, entry)
+        for at, entry in zip(batch.located, batch.entries, strict=True)
+        if at.position >= seen and filter_.matches(parse_time(entry.fields["time"]), entry.fields)
     ]
     return audit.TailEntriesResponse(entries=chosen, indexed_through=messages.indexed_messages([end]))
 

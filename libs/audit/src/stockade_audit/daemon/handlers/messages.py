@@ -11,6 +11,7 @@ from stockade.audit.v1 import entry_pb2, integrity_service_pb2
 from stockade_audit.daemon.domain.query import Filter, Indexed, StatsQuery, StatsRow
 from stockade_audit.entry import Action, Entry, new_entry_id, parse_time
 from stockade_audit.head import Head
+from stockade_audit.sealing import Opened
 
 _TEXTS = (
     "id", "service", "principal_kind", "principal", "agent", "agent_type", "sandbox", "resource", "domain", "reason",
@@ -67,9 +68,9 @@ def filter_of(message: entry_pb2.EntryFilter) -> Filter:
     )
 
 
-def entry_message(slot: str, position: int, leaf: bytes) -> entry_pb2.Entry:
-    """A leaf as the contract shows it."""
-    fields = orjson.loads(leaf)
+def entry_message(slot: str, position: int, entry: Opened) -> entry_pb2.Entry:
+    """An entry as the contract shows it."""
+    fields = entry.fields
     message = entry_pb2.Entry(
         journal=slot,
         position=position,
@@ -78,7 +79,10 @@ def entry_message(slot: str, position: int, leaf: bytes) -> entry_pb2.Entry:
         status=str(fields.get("status", "")),
         metadata={key: _text(value) for key, value in fields.get("metadata", {}).items()},
         truncated=fields.get("truncated", ()),
-        leaf=leaf,
+        leaf=entry.leaf,
+        erased=entry.erased,
+        key_missing=entry.key_missing,
+        openings=[entry_pb2.Opening(part=o.part, salt=o.salt, value=o.value) for o in entry.openings],
     )
     for name in (*_TEXTS, *_NUMBERS):
         if name in fields:

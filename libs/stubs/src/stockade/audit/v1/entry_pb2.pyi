@@ -95,7 +95,7 @@ ACTION_DISPOSED: Action
 ACTION_ACKNOWLEDGED: Action
 
 class Entry(_message.Message):
-    __slots__ = ("id", "journal", "position", "time", "service", "action", "principal_kind", "principal", "agent", "agent_type", "sandbox", "resource", "domain", "reason", "rule", "policy_version", "method", "path", "status", "bytes_sent", "bytes_received", "duration", "trace_id", "span_id", "intent_id", "metadata", "redacted", "truncated", "leaf", "erased")
+    __slots__ = ("id", "journal", "position", "time", "service", "action", "principal_kind", "principal", "agent", "agent_type", "sandbox", "resource", "domain", "reason", "rule", "policy_version", "method", "path", "status", "bytes_sent", "bytes_received", "duration", "trace_id", "span_id", "intent_id", "metadata", "redacted", "truncated", "leaf", "erased", "key_missing", "openings")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,8 @@ class Entry(_message.Message):
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
+    KEY_MISSING_FIELD_NUMBER: _ClassVar[int]
+    OPENINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     journal: str
     position: int
@@ -163,7 +165,19 @@ class Entry(_message.Message):
     truncated: _containers.RepeatedScalarFieldContainer[str]
     leaf: bytes
     erased: bool
-    def __init__(self, id: _Optional[str] = ..., journal: _Optional[str] = ..., position: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., service: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., principal_kind: _Optional[str] = ..., principal: _Optional[str] = ..., agent: _Optional[str] = ..., agent_type: _Optional[str] = ..., sandbox: _Optional[str] = ..., resource: _Optional[str] = ..., domain: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., policy_version: _Optional[int] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., status: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., intent_id: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., redacted: _Optional[int] = ..., truncated: _Optional[_Iterable[str]] = ..., leaf: _Optional[bytes] = ..., erased: _Optional[bool] = ...) -> None: ...
+    key_missing: bool
+    openings: _containers.RepeatedCompositeFieldContainer[Opening]
+    def __init__(self, id: _Optional[str] = ..., journal: _Optional[str] = ..., position: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., service: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., principal_kind: _Optional[str] = ..., principal: _Optional[str] = ..., agent: _Optional[str] = ..., agent_type: _Optional[str] = ..., sandbox: _Optional[str] = ..., resource: _Optional[str] = ..., domain: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., policy_version: _Optional[int] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., status: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., intent_id: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., redacted: _Optional[int] = ..., truncated: _Optional[_Iterable[str]] = ..., leaf: _Optional[bytes] = ..., erased: _Optional[bool] = ..., key_missing: _Optional[bool] = ..., openings: _Optional[_Iterable[_Union[Opening, _Mapping]]] = ...) -> None: ...
+
+class Opening(_message.Message):
+    __slots__ = ("part", "salt", "value")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    part: int
+    salt: bytes
+    value: bytes
+    def __init__(self, part: _Optional[int] = ..., salt: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class IndexedThrough(_message.Message):
     __slots__ = ("journal", "size", "time")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
 from stockade_sandbox.domain.ports import Change, Container, ContainerState, EngineEvent, Mount
-from stockade_sandbox.domain.sandbox import Limits, new_name
+from stockade_sandbox.domain.sandbox import Limits, Tier, new_name
 from stockade_sandbox.engines.docker import DockerEngine
 
 from support.engine import AGENT_IMAGE, EngineInUse
@@ -50,6 +50,7 @@ def container(place: Path) -> Container:
         command=("python3", "-c", SPEAK),
         mounts=(Mount(place, "/workspace", read_only=False),),
         working_dir="/workspace",
+        tier=Tier.RUNC,
         labels={"a": "b"},
     )
 

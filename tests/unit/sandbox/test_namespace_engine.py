@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from stockade_sandbox.domain.ports import Container, Mount
-from stockade_sandbox.domain.sandbox import Limits
+from stockade_sandbox.domain.sandbox import Limits, Tier
 from stockade_sandbox.engines import filters
 from stockade_sandbox.engines.bubblewrap import Outfit, command
 from stockade_sandbox.engines.control_group import ControlGroup
@@ -24,6 +24,7 @@ def container(**fields: object) -> Container:
         "command": ("/opt/stockade/lib/ld.so", "app"),
         "mounts": (Mount(Path("/work"), "/workspace", read_only=False), Mount(Path("/run/sb"), "/run/stockade")),
         "working_dir": "/workspace",
+        "tier": Tier.NAMESPACE,
         **fields,
     }
     return Container(**made)  # type: ignore[arg-type]

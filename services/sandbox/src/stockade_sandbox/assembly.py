@@ -18,6 +18,7 @@ from stockade_rpckit.tracing import tracer
 from stockade_sandbox.domain.errors import EngineRefused, GateUnavailable, SandboxError, StartFailed
 from stockade_sandbox.domain.ports import Container, ContainerStatus, Disks, Door, Engine, Gate, Mount
 from stockade_sandbox.domain.sandbox import NetworkMode, Sandbox, Tier
+from stockade_sandbox.memories import Memories
 from stockade_sandbox.places import Places
 from stockade_sandbox.supervision import (
     RUN_DIR,
@@ -46,10 +47,11 @@ class Assembly:
         gate: Gate,
         supervision: Supervision,
         places: Places,
+        memories: Memories,
         supervisor_folder: Path,
     ) -> None:
         self._engine, self._disks, self._gate = engine, disks, gate
-        self.supervision, self._places = supervision, places
+        self.supervision, self._places, self._memories = supervision, places, memories
         self._supervisor_folder = supervisor_folder
 
     async def build(self, sandbox: Sandbox) -> Sandbox:
@@ -107,6 +109,34 @@ class Assembly:
         await closed
         await threads.run(self._places.clear, name)
 
+    async def quiesce(self, name: str, patience: float) -> None:
+        """Close all that is open between the sandbox and the host, so that its live memory can be kept.
+
+        `patience`: seconds in which programs may let go of connections that the gate has cut. Raises SupervisorAbsent.
+        """
+        await self.close_door(name)
+        await asyncio.sleep(patience)
+        await self.supervision.quiesce(name)
+
+    async def wake(self, sandbox: Sandbox) -> None:
+        """Open again what `quiesce` closed. Where the gate is away, the door opens when it is back."""
+        self.supervision.wake(sandbox.name)
+        with suppress(GateUnavailable):
+            await self.open_door(sandbox)
+
+    async def keep_memory(self, sandbox: Sandbox, snapshot: str, room: int) -> int:
+        """Write the live memory of a quiet sandbox; the bytes that it takes. Raises NodeFull, what `checkpoint` raises.
+
+        `room`: bytes that it may take.
+        """
+        place = self._memories.make(snapshot, room)
+        try:
+            await self._engine.checkpoint(sandbox.name, place)
+        except BaseException:
+            self._memories.drop(snapshot)
+            raise
+        return self._memories.seal(snapshot, self._places.secrets(sandbox.name).good)
+
     async def open_door(self, sandbox: Sandbox) -> bool:
         """Give it its door, if it has an agent, and tell whether the gate stands in front.
 
@@ -148,6 +178,8 @@ class Assembly:
     async def _make_parts(self, sandbox: Sandbox) -> bool:
         """What must be there before the container starts, side by side."""
         furnished = await threads.run(lambda: list(self._places.furnish(sandbox.name, _identity(sandbox))))
+        if sandbox.tier is Tier.GVISOR:
+            self._give_secret(sandbox)
         disk = await self._disks.place(sandbox.name)
         with tracer().start_as_current_span("sandbox.prepare"):
             # No part is cancelled for another's failure: work on a thread would go on unseen, and leave its part.
@@ -159,6 +191,13 @@ class Assembly:
             )
         return bool(gated)
 
+    def _give_secret(self, sandbox: Sandbox) -> None:
+        """What will prove its supervisor; one that goes on from live memory has it in there."""
+        if sandbox.with_memory:
+            self._places.secrets(sandbox.name).inherit(self._memories.secrets(sandbox.snapshot))
+        else:
+            self._places.secrets(sandbox.name).issue(sandbox.uid)
+
     async def _open_inside(self, sandbox: Sandbox) -> None:
         if sandbox.network_mode is NetworkMode.WHITELISTED:
             await self.supervision.set_doors(sandbox.name, True)
@@ -166,7 +205,8 @@ class Assembly:
     async def _listen(self, sandbox: Sandbox) -> None:
         doors = sandbox.network_mode is NetworkMode.WHITELISTED
         directory = self._places.sockets(sandbox.name)
-        await self.supervision.open(sandbox.name, directory, doors=doors)
+        secrets = self._places.secrets(sandbox.name) if sandbox.tier is Tier.GVISOR else None
+        await self.supervision.open(sandbox.name, directory, doors=doors, secrets=secrets)
 
     async def _attach(self, sandbox: Sandbox, status: ContainerStatus) -> None:
         """Wait for its supervisor as long as its init lives. Raises StartFailed."""
@@ -203,6 +243,8 @@ class Assembly:
             host_network=sandbox.network_mode is NetworkMode.HOST,
             command=tuple(supervisor_command()),
             working_dir=AGENT_HOME,
+            tier=sandbox.tier,
+            memory=self._memories.place(sandbox.snapshot) if sandbox.with_memory else None,
             labels={SANDBOX_LABEL: sandbox.name},
             mounts=(
                 Mount(self._places.sockets(sandbox.name), RUN_DIR),

@@ -104,6 +104,17 @@ class Lifecycle:
                 making.add_done_callback(self._abandon)
             raise
 
+    async def made(self, owner: str, request_id: str) -> Sandbox | None:
+        """The sandbox that this request of an owner has made, unless it did not start."""
+        found = await self._registry.request(owner, request_id) if request_id else None
+        if found is None:
+            return None
+        try:
+            sandbox = self.sandboxes.get(found[1])
+        except SandboxNotFound:
+            return None
+        return None if sandbox.reason is Reason.START_FAILED else sandbox
+
     async def pause(self, name: str) -> Sandbox:
         """Freeze it. Raises SandboxNotRunning, EngineUnavailable."""
         async with self._lock(name):
@@ -183,6 +194,24 @@ class Lifecycle:
         fate = await self._fate(name)
         if not fate.running:
             await self.expire(name, *self._diagnosis(fate, fate.detail))
+
+    @asynccontextmanager
+    async def quiet(self, name: str, patience: float) -> AsyncIterator[Sandbox]:
+        """It is `still`, and no socket of the host is open in it. Raises SandboxNotRunning, SupervisorAbsent.
+
+        `patience`: see `Assembly.quiesce`.
+        """
+        async with self._lock(name):
+            sandbox = self._in(name, State.RUNNING)
+            try:
+                await self.assembly.quiesce(name, patience)
+                await self._engine.pause(name)
+                try:
+                    yield sandbox
+                finally:
+                    await self._engine.resume(name)
+            finally:
+                await self.assembly.wake(sandbox)
 
     @asynccontextmanager
     async def still(self, name: str) -> AsyncIterator[Sandbox]:
@@ -268,9 +297,10 @@ class Lifecycle:
         admission.held_room(owner, self.node, living, self.rules)
         now = time.time()
         return replace(
-            self._claimed(plan, request) or self._draft(plan.image, plan.tier, plan.limits),
+            self._claimed(plan, request) or self._draft(plan.image, plan.tier, plan.limits, request.memory_of),
             state=State.STARTING,
             snapshot=request.snapshot,
+            with_memory=bool(request.memory_of),
             agent=request.agent,
             agent_type=request.agent_type,
             owner=owner,
@@ -296,11 +326,14 @@ class Lifecycle:
     def _draft_member(self, shape: Shape) -> Sandbox:
         return self._draft(shape.image, shape.tier, shape.limits)
 
-    def _draft(self, image: str, tier: Tier, limits: Limits) -> Sandbox:
-        """A new one that nothing exists of yet, with a name, a uid and cores of its own. Raises NodeFull."""
+    def _draft(self, image: str, tier: Tier, limits: Limits, memory_of: int = 0) -> Sandbox:
+        """A new one that nothing exists of yet, with a name, a uid and cores of its own. Raises NodeFull.
+
+        `memory_of`: the uid of the live memory that it goes on from.
+        """
         return Sandbox(
             name=new_name(),
-            uid=self._uids.take(),
+            uid=self._uids.share(memory_of) if memory_of else self._uids.take(),
             state=State.WARM,
             image=image,
             limits=limits,
@@ -312,14 +345,10 @@ class Lifecycle:
         found = await self._registry.request(owner, request.request_id)
         if found is None:
             return None
-        digest, name = found
+        digest, _ = found
         if digest != _digest(request):
             raise RequestIdReused(request.request_id)
-        try:
-            sandbox = self.sandboxes.get(name)
-        except SandboxNotFound:
-            return None
-        return None if sandbox.reason is Reason.START_FAILED else sandbox
+        return await self.made(owner, request.request_id)
 
     async def _failed(self, sandbox: Sandbox, error: BaseException) -> None:
         self._uids.give_back(sandbox.uid)

@@ -2,9 +2,11 @@
 
 run_dir/sb/<name>/                   the sandbox's own directory: control, egress and api.sock; seen at /run/stockade
 run_dir/sandbox/identity/<name>/     passwd, hosts, cpuinfo, …: each seen at its place in /etc and /proc
+run_dir/sandbox/secrets/<name>       what proves its supervisor, where the kernel cannot
 run_dir/sandbox/disks/<name>/        its quota image, mounted; seen at /workspace
 state_dir/sandbox/disks/<name>.img   that image
 state_dir/sandbox/snapshots/         copies of such images, by their own names
+state_dir/sandbox/memories/<name>/   live memory, beside the snapshot of that name
 state_dir/sandbox/registry.sqlite    the registry
 """
 
@@ -14,6 +16,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from stockade_sandbox.supervision import SECRET_FILE, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Places:
         return self.state_dir / "sandbox" / "snapshots"
 
     @property
+    def memories(self) -> Path:
+        """Live memories of sandboxes."""
+        return self.state_dir / "sandbox" / "memories"
+
+    @property
     def disks(self) -> Path:
         """Where they are mounted."""
         return self.run_dir / "sandbox" / "disks"
@@ -52,11 +61,16 @@ class Places:
         """Files that are seen in its /etc and /proc."""
         return self.run_dir / "sandbox" / "identity" / name
 
+    def secrets(self, name: str) -> Secrets:
+        """What proves its supervisor."""
+        return Secrets(self.sockets(name) / SECRET_FILE, self.run_dir / "sandbox" / "secrets" / name)
+
     def prepare(self) -> None:
         """Make the directories that all sandboxes share."""
         for directory in (self.registry.parent, self.images, self.snapshots, self.run_dir / "sandbox", self.disks):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.identity("").mkdir(exist_ok=True, mode=0o700)
+        (self.run_dir / "sandbox" / "secrets").mkdir(exist_ok=True, mode=0o700)
         self._make_gateway()
 
     def furnish(self, name: str, files: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
@@ -74,6 +88,7 @@ class Places:
         """Remove what `furnish` made. What is not there is no error."""
         for directory in (self.sockets(name), self.identity(name)):
             shutil.rmtree(directory, ignore_errors=True)
+        self.secrets(name).forget()
 
     def names(self) -> set[str]:
         """Sandboxes that have a directory here."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.assembly import Assembly
+from stockade_sandbox.domain import admission
+from stockade_sandbox.domain.admission import Rules
 from stockade_sandbox.domain.errors import ImageMissing, SandboxError
 from stockade_sandbox.domain.profile import Catalogue
 from stockade_sandbox.domain.sandbox import Limits, Sandbox, Tier
@@ -160,16 +162,18 @@ class Pool:
             return
 
 
-def wanted(told: Iterable[str], image: str, tier: Tier, profiles: Catalogue) -> dict[Shape, int]:
-    """Shapes and how many of each, from settings of the form class:count. Raises ValueError.
+def wanted(told: Iterable[str], rules: Rules, profiles: Catalogue) -> dict[Shape, int]:
+    """Shapes and how many of each, from settings of the form class:count.
 
-    Profiles of one class have the same figures, so the first of a class stands for it.
+    Profiles of one class have the same figures and tier, so the first of a class stands for it. Raises ValueError, and
+    TierUnavailable for a class whose tier this node has not.
     """
-    limits = {profile.sandbox_class: profile.limits for profile in profiles.all()}
+    classes = {profile.sandbox_class: profile for profile in profiles.all()}
     counts: Counter[Shape] = Counter()
     for text in told:
         name, _, count = text.partition(":")
-        if name not in limits or not count.isdigit():
-            raise ValueError(f"want class:count, with a class of {', '.join(sorted(limits))}, not {text!r}")
-        counts[Shape(image, tier, limits[name])] += int(count)
+        if name not in classes or not count.isdigit():
+            raise ValueError(f"want class:count, with a class of {', '.join(sorted(classes))}, not {text!r}")
+        tier = admission.chosen_tier(classes[name].tier, None, rules)
+        counts[Shape(rules.default_image, tier, classes[name].limits)] += int(count)
     return dict(counts)

@@ -24,10 +24,26 @@ def facts(sandbox: Sandbox) -> dict[str, Any]:
 
 
 class Ends:
-    """Records ends that no caller asked for: a call's own interceptor records the others."""
+    """Records what no call's own entry tells: ends that nobody asked for, and each sandbox that a fork made."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    async def forked(self, sandbox: Sandbox, source: str) -> None:
+        """Durable on return. Raises RecordUnavailable."""
+        fields = facts(sandbox)
+        fields["metadata"]["forked_from"] = source
+        await self._journal.append(
+            Entry(
+                action=Action.SANDBOX_CREATED,
+                service="sandbox",
+                principal_kind="service",
+                principal="sandbox",
+                resource=sandbox.name,
+                trace_id=sandbox.trace_id,
+                **fields,
+            )
+        )
 
     async def record(self, sandbox: Sandbox) -> None:
         """Durable on return. Raises RecordUnavailable."""

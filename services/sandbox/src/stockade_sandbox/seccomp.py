@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from stockade_sandbox.domain.sandbox import Tier
+
 ALLOWED: Mapping[str, str] = {
     "files": """
         read write open close stat fstat lstat lseek pread64 pwrite64 readv writev access dup dup2 dup3 pipe pipe2
@@ -92,15 +94,37 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (linux/sched.h)."""
 
+SIGNALLING = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
+"""Calls whose first argument is whom to signal. Linux keeps its init from them; gVisor's kernel does not."""
+
 _ENOSYS = 38
+_INIT = 1
 
 
 @cache
-def profile() -> str:
+def profile(tier: Tier = Tier.RUNC) -> str:
     """The profile as JSON, for Docker's `seccomp=` security option."""
-    return json.dumps(
-        {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": list(_rules())}
-    )
+    rules = list(_rules_of_gvisor() if tier is Tier.GVISOR else _rules())
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rules})
+
+
+def _rules_of_gvisor() -> Iterator[dict[str, Any]]:
+    """The same for gVisor's own kernel: nobody signals its init, and clone3 is missing by the one way that it knows.
+
+    gVisor refuses with EPERM whatever errno a profile names, and with ENOSYS what is to be traced and is not.
+    """
+    allowed, *rules = _rules()
+    yield _allow(*(name for name in allowed["names"] if name not in SIGNALLING))
+    for name in SIGNALLING:
+        yield from (_allow(name, where=[where]) for where in _unlike(_INIT))
+    for rule in rules:
+        yield {"names": rule["names"], "action": "SCMP_ACT_TRACE"} if "errnoRet" in rule else rule
+
+
+def _unlike(pid: int) -> Iterator[dict[str, Any]]:
+    """What together means: argument 0, of which the kernel reads 32 bits, is not `pid`. One bit at least differs."""
+    for bit in (1 << place for place in range(32)):
+        yield {"index": 0, "value": bit, "valueTwo": ~pid & bit, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 def _rules() -> Iterator[dict[str, Any]]:

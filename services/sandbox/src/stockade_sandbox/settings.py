@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     images: tuple[str, ...] = ("stockade/*",)
     """Images that may run, as shell patterns."""
     tiers: tuple[str, ...] = ("RUNC",)
-    """The tier of this node: RUNC, or NAMESPACE (bubblewrap, started by root) where there is no Docker."""
+    """The tiers of this node: RUNC, GVISOR (deploy/host/runsc) or both; without Docker NAMESPACE (bubblewrap, root)."""
     namespace_images: Path = Path("/var/lib/stockade/roots")
     """Unpacked images of the NAMESPACE tier, each a directory named like it with every / and : replaced by +."""
     accept_lower_tier: bool = False
@@ -61,8 +61,9 @@ class Settings(ServiceSettings):
 
     def rules(self) -> Rules:
         """What the operator permits. Raises ValueError for a tier that is not served."""
-        if self.tiers not in (("RUNC",), ("NAMESPACE",)):
-            raise ValueError(f"{PREFIX}_TIERS: this version serves RUNC or NAMESPACE, not {','.join(self.tiers)!r}")
+        if set(self.tiers) not in ({"RUNC"}, {"GVISOR"}, {"RUNC", "GVISOR"}, {"NAMESPACE"}):
+            wrong = ",".join(self.tiers)
+            raise ValueError(f"{PREFIX}_TIERS: a node serves RUNC, GVISOR, RUNC,GVISOR or NAMESPACE, not {wrong!r}")
         return Rules(
             default_image=self.default_image,
             images=(*self.images, self.default_image),

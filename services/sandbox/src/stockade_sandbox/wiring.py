@@ -11,8 +11,8 @@ from stockade.sandbox.v1 import (
     profile_service_pb2_grpc,
     sandbox_service_pb2_grpc,
 )
-from stockade_audit import Journal
 from stockade_rpckit.channel import connect
+from stockade_rpckit.journals import open_journal
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import refuse
 
@@ -22,6 +22,7 @@ from stockade_sandbox.adapters.gate_grpc import GrpcGate
 from stockade_sandbox.adapters.registry_sqlite import SqliteRegistry
 from stockade_sandbox.assembly import Assembly
 from stockade_sandbox.domain.admission import Rules
+from stockade_sandbox.domain.errors import TierUnavailable
 from stockade_sandbox.domain.ports import Engine
 from stockade_sandbox.domain.profile import Catalogue, catalogue
 from stockade_sandbox.engines.docker import DockerEngine
@@ -34,6 +35,7 @@ from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
 from stockade_sandbox.handlers.sandboxes import SandboxHandler
 from stockade_sandbox.lifecycle import Lifecycle
+from stockade_sandbox.memories import Memories
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.places import Places
 from stockade_sandbox.pool import Shape, wanted
@@ -60,11 +62,10 @@ async def wire(settings: Settings) -> Wiring:
     sandboxes = Sandboxes(registry)
     await sandboxes.load()
 
-    journal = Journal.open(
-        settings.state_dir / "audit" / "journals", service="sandbox", slot=f"sandbox-{settings.slot}"
-    )
+    journal = open_journal(settings, "sandbox")
     engine = _engine(settings)
     disks = LoopDisks(places.images, places.disks, places.snapshots, settings.disk_reserve_mib * MIB, settings.node)
+    memories = Memories(places.memories, settings.disk_reserve_mib * MIB, settings.node)
     gate = GrpcGate(connect(f"unix:{settings.run_dir}/services/policy.sock"))
     taken = (sandbox.uid for sandbox in sandboxes.present())
 
@@ -74,7 +75,9 @@ async def wire(settings: Settings) -> Wiring:
         profiles=profiles,
         sandboxes=sandboxes,
         registry=registry,
-        assemble=lambda keeper: Assembly(engine, disks, gate, Supervision(keeper), places, settings.supervisor_dir),
+        assemble=lambda keeper: Assembly(
+            engine, disks, gate, Supervision(keeper), places, memories, settings.supervisor_dir
+        ),
         engine=engine,
         uids=Uids(settings.uid_base, settings.uid_count, taken, settings.node),
         warm=_warm(settings, rules, profiles),
@@ -82,7 +85,7 @@ async def wire(settings: Settings) -> Wiring:
     )
     supervision = lifecycle.assembly.supervision
     observation = Observation(sandboxes, engine, disks, gate, supervision)
-    snapshots = Snapshots(lifecycle, disks, registry)
+    snapshots = Snapshots(lifecycle, disks, memories, registry, Ends(journal).forked)
     await snapshots.load()
     upkeep = Upkeep(
         lifecycle=lifecycle,
@@ -155,8 +158,8 @@ def _rules(settings: Settings) -> Rules:
 
 def _warm(settings: Settings, rules: Rules, profiles: Catalogue) -> dict[Shape, int]:
     try:
-        return wanted(settings.warm, settings.default_image, min(rules.tiers), profiles)
-    except ValueError as error:
+        return wanted(settings.warm, rules, profiles)
+    except (ValueError, TierUnavailable) as error:
         refuse(f"STOCKADE_SANDBOX_WARM: {error}")
 
 

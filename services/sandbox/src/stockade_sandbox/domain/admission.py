@@ -64,6 +64,8 @@ def plan(request: Request, profile: Profile, known: bool, rules: Rules) -> Plan:
     lifetime = held_time("lifetime", request.lifetime, rules.default_lifetime, rules.max_lifetime)
     idle = held_time("idle_timeout", request.idle_timeout, rules.default_idle_timeout, rules.max_lifetime)
     tier = chosen_tier(profile.tier, request.least_tier, rules)
+    if mode is NetworkMode.HOST and tier is Tier.GVISOR:
+        raise NetworkModeNotAllowed(mode, "tier GVISOR has no network card, the host's neither")
     if tier < profile.tier:
         warnings.append(f"tier {tier.name} is less than the {profile.tier.name} of profile {profile.name!r}")
     if mode is NetworkMode.HOST:

@@ -69,6 +69,27 @@ class TierUnavailable(SandboxError):
         self.wanted, self.available = wanted, available
 
 
+class RuntimeMissing(SandboxError):
+    """The engine has no runtime for a tier that the node offers."""
+
+    def __init__(self, wanted: Tier, runtime: str) -> None:
+        super().__init__(
+            f"tier {wanted.name} is wanted and the engine has no runtime {runtime!r}; as root run `deploy/host/runsc "
+            f"fetch` and `deploy/host/engine start`, or ask another node"
+        )
+        self.wanted, self.available = wanted, Tier.RUNC
+
+
+class SocketsOpen(SandboxError):
+    """Live memory cannot be kept while a program holds a connection to the host."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a program in the sandbox holds a connection to /run/stockade/api.sock or egress.sock, and live memory "
+            "cannot be kept meanwhile; end the program, or take a snapshot of the files"
+        )
+
+
 class MemoryNotKept(SandboxError):
     """A sandbox's tier cannot copy live memory."""
 
@@ -88,11 +109,8 @@ class SnapshotNotFound(SandboxError):
 class NetworkModeNotAllowed(SandboxError):
     """The server's configuration does not permit the mode."""
 
-    def __init__(self, mode: NetworkMode) -> None:
-        super().__init__(
-            f"network mode {mode.name} is not permitted by this server; ask for WHITELISTED, or let an operator set "
-            f"STOCKADE_SANDBOX_ALLOW_HOST_NETWORK"
-        )
+    def __init__(self, mode: NetworkMode, why: str = "let an operator set STOCKADE_SANDBOX_ALLOW_HOST_NETWORK") -> None:
+        super().__init__(f"network mode {mode.name} is not permitted by this server: ask for WHITELISTED; {why}")
         self.mode = mode
 
 

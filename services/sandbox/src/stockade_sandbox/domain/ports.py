@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox
+from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox, Tier
 from stockade_sandbox.domain.snapshot import Snapshot
 from stockade_sandbox.domain.usage import Disk, Network
 
@@ -36,7 +36,10 @@ class Container:
     command: tuple[str, ...]
     mounts: tuple[Mount, ...]
     working_dir: str
+    tier: Tier
     labels: Mapping[str, str] = field(default_factory=dict)
+    memory: Path | None = None
+    """The live memory that it goes on from, as `Engine.checkpoint` wrote it; None: it begins anew."""
 
 
 class ContainerState(StrEnum):
@@ -100,7 +103,7 @@ class Engine(Protocol):
         ...
 
     async def create(self, container: Container) -> None:
-        """Make it, not started. Raises ImageMissing, EngineRefused."""
+        """Make it, not started. Raises ImageMissing, TierUnavailable, EngineRefused."""
         ...
 
     async def start(self, name: str) -> ContainerStatus:
@@ -129,6 +132,13 @@ class Engine(Protocol):
 
     async def remove(self, name: str) -> None:
         """Kill it and remove what it wrote. One that is not there is no error."""
+        ...
+
+    async def checkpoint(self, name: str, directory: Path) -> None:
+        """Write the live memory of one that runs to an empty directory; it runs on.
+
+        No socket of the host may be open in it. Raises MemoryNotKept where its tier cannot, EngineRefused.
+        """
         ...
 
     def events(self) -> AsyncGenerator[EngineEvent, None]:

@@ -89,6 +89,8 @@ class Sandbox:
     """The host's pid of its init process; 0 until it runs."""
     snapshot: str = ""
     """The snapshot whose files it began with; empty: none."""
+    with_memory: bool = False
+    """Whether it goes on from that one's live memory, not only its files."""
     agent: str = ""
     agent_type: str = ""
     owner: str = ""
@@ -140,6 +142,8 @@ class Request:
     request_id: str = ""
     snapshot: str = ""
     """The snapshot whose files it begins with; empty: none."""
+    memory_of: int = 0
+    """The uid whose live memory in that snapshot it goes on from; 0: from files alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,12 @@ class Snapshot:
     allowed_domains: tuple[str, ...]
     size: int
     created_at: float
+    with_memory: bool = False
+    uid: int = 0
+    """Whom live memory runs as."""
 
 
-def snapshot_of(sandbox: Sandbox, name: str, size: int, created_at: float) -> Snapshot:
+def snapshot_of(sandbox: Sandbox, name: str, size: int, created_at: float, with_memory: bool = False) -> Snapshot:
     """The snapshot called `name` of `sandbox`."""
     return Snapshot(
         name=name,
@@ -36,6 +39,8 @@ def snapshot_of(sandbox: Sandbox, name: str, size: int, created_at: float) -> Sn
         allowed_domains=sandbox.allowed_domains,
         size=size,
         created_at=created_at,
+        with_memory=with_memory,
+        uid=sandbox.uid,
     )
 
 
@@ -52,4 +57,5 @@ def request_from(snapshot: Snapshot, lifetime: float | None, request_id: str) ->
         least_tier=snapshot.tier,
         request_id=request_id,
         snapshot=snapshot.name,
+        memory_of=snapshot.uid if snapshot.with_memory else 0,
     )

@@ -8,8 +8,9 @@ import struct
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import docker
@@ -18,10 +19,16 @@ import urllib3
 from docker.types import CancellableStream
 from stockade_rpckit import threads
 
-from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
+from stockade_sandbox.domain.errors import (
+    EngineRefused,
+    EngineUnavailable,
+    ImageMissing,
+    MemoryNotKept,
+    RuntimeMissing,
+)
 from stockade_sandbox.domain.ports import Change, Container, ContainerState, ContainerStatus, EngineEvent, LogLine
-from stockade_sandbox.domain.sandbox import Limits
-from stockade_sandbox.engines import hardening
+from stockade_sandbox.domain.sandbox import Limits, Tier
+from stockade_sandbox.engines import gvisor, hardening
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +62,7 @@ class DockerEngine:
         self._address = address
         self._service_id = service_id
         self._local = threading.local()
+        self._memories: dict[str, Path] = {}  # what containers that are made and not started yet go on from
 
     async def version(self) -> str:
         """See `Engine.version`."""
@@ -71,10 +79,12 @@ class DockerEngine:
     async def create(self, container: Container) -> None:
         """See `Engine.create`."""
         await self._run(self._create, container)
+        if container.memory is not None:
+            self._memories[container.name] = container.memory
 
     async def start(self, name: str) -> ContainerStatus:
         """See `Engine.start`."""
-        return await self._run(_start, name)
+        return await self._run(_start, name, self._memories.pop(name, None))
 
     async def status(self, name: str) -> ContainerStatus | None:
         """See `Engine.status`."""
@@ -99,7 +109,12 @@ class DockerEngine:
 
     async def remove(self, name: str) -> None:
         """See `Engine.remove`."""
+        self._memories.pop(name, None)
         await self._run(_remove, name)
+
+    async def checkpoint(self, name: str, directory: Path) -> None:
+        """See `Engine.checkpoint`."""
+        await self._run(_checkpoint, name, directory)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """See `Engine.events`."""
@@ -164,6 +179,10 @@ class DockerEngine:
             client.create_container_from_config(body, name=container.name)  # type: ignore[no-untyped-call]
         except docker.errors.NotFound as error:  # ImageNotFound too, which is a kind of it
             raise ImageMissing(container.image) from error
+        except docker.errors.APIError as error:
+            if "runtime" in (error.explanation or ""):  # "Unknown runtime specified runsc", and later wordings
+                raise RuntimeMissing(container.tier, hardening.RUNTIMES[container.tier]) from error
+            raise
 
 
 async def _read(stream: "CancellableStream[Any]") -> AsyncGenerator[Any, None]:
@@ -207,8 +226,9 @@ def _framed_lines(response: requests.Response) -> Iterator[LogLine]:
             yield LogLine(_seconds(stamp.decode()), stream == 2, data)
 
 
-def _start(client: docker.APIClient, name: str) -> ContainerStatus:
-    client.start(name)
+def _start(client: docker.APIClient, name: str, memory: Path | None) -> ContainerStatus:
+    with gvisor.beginning_with(client.inspect_container(name)["Id"], memory) if memory else nullcontext():
+        client.start(name)
     status = _status(client, name)
     if status is None or status.state is not ContainerState.RUNNING:
         raise EngineRefused(f"its init process ended at once with {status.exit_code if status else 'no trace'}")
@@ -247,6 +267,19 @@ def _change(
             raise
 
 
+def _tier(found: Mapping[str, Any]) -> Tier:
+    """The tier of a container as the engine describes it."""
+    names = {runtime: tier for tier, runtime in hardening.RUNTIMES.items()}
+    return names.get(found["HostConfig"]["Runtime"], Tier.RUNC)
+
+
+def _checkpoint(client: docker.APIClient, name: str, directory: Path) -> None:
+    found = client.inspect_container(name)
+    if _tier(found) is not Tier.GVISOR:
+        raise MemoryNotKept(_tier(found))
+    gvisor.checkpoint(found["Id"], found["State"]["Pid"], directory)
+
+
 def _becomes(client: docker.APIClient, name: str, wanted: ContainerState) -> bool:
     deadline = time.monotonic() + _LAG_SECONDS
     while (status := _status(client, name)) and status.init_pid and time.monotonic() < deadline:
@@ -257,9 +290,10 @@ def _becomes(client: docker.APIClient, name: str, wanted: ContainerState) -> boo
 
 
 def _update(client: docker.APIClient, name: str, limits: Limits) -> None:
+    fields = hardening.limit_fields(limits, _tier(client.inspect_container(name)))
     # docker-py's own update_container knows neither NanoCpus nor PidsLimit.
     url = f"{client.base_url}/v{client.api_version}/containers/{name}/update"
-    response = client.post(url, json=hardening.limit_fields(limits), timeout=_CALL_SECONDS)
+    response = client.post(url, json=fields, timeout=_CALL_SECONDS)
     if not response.ok:
         raise EngineRefused(response.json().get("message", response.reason))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stockade_sandbox import seccomp
 from stockade_sandbox.domain.ports import Container, Mount
-from stockade_sandbox.domain.sandbox import Limits
+from stockade_sandbox.domain.sandbox import Limits, Tier
 
 MASKED_PATHS = (
     # what the host is made of, and how busy it is
@@ -62,11 +62,16 @@ MASKED_PATHS = (
 
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
 
+RUNTIMES = {Tier.RUNC: "runc", Tier.GVISOR: "runsc"}
+"""The names of the engine's runtimes that make the tiers."""
+
 _MIB = 1 << 20
 _TMP_MOST = 256 * _MIB
 _SHM_MOST = 64 * _MIB
 _LOG_OPTIONS = {"max-size": "1m", "max-file": "1"}
 _OPEN_FILES = 16384  # an engine inside a container may raise no limit above its own
+_GVISOR_THREADS, _THREADS_A_PROCESS = 256, 4
+"""Of the host's pids, what gVisor itself takes and what each process inside may cost: 34 and 2 to 3 were seen."""
 _OOM_SCORE = 500  # the host's kernel, short of memory, takes a sandbox before any service
 
 
@@ -90,18 +95,18 @@ def host_config(container: Container, image_volumes: Iterable[str]) -> dict[str,
     """The part that the engine enforces."""
     return {
         "NetworkMode": "host" if container.host_network else "none",
-        "Runtime": "runc",
+        "Runtime": RUNTIMES[container.tier],
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp.profile()}"],
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp.profile(container.tier)}"],
         "ReadonlyRootfs": True,
         "MaskedPaths": list(masked_paths(container)),
         "ReadonlyPaths": list(READ_ONLY_PATHS),
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "CpusetCpus": ",".join(map(str, container.cpus)),
-        **limit_fields(container.limits),
+        **limit_fields(container.limits, container.tier),
         "OomScoreAdj": _OOM_SCORE,
-        "Ulimits": [_ulimit("core", 0), _ulimit("nofile", _OPEN_FILES)],
+        "Ulimits": list(_ulimits(container)),
         "ShmSize": min(_SHM_MOST, container.limits.memory // 8),
         "Tmpfs": dict(_tmpfs(container.limits, image_volumes)),
         "Mounts": [_mount(mount) for mount in container.mounts],
@@ -117,13 +122,14 @@ def masked_paths(container: Container) -> Iterable[str]:
     return (path for path in MASKED_PATHS if path not in ours)
 
 
-def limit_fields(limits: Limits) -> dict[str, int]:
+def limit_fields(limits: Limits, tier: Tier) -> dict[str, int]:
     """The limits that can change while a container runs. Memory is swap's limit too, so that there is no swap."""
+    own_threads = _GVISOR_THREADS + _THREADS_A_PROCESS * limits.pids if tier is Tier.GVISOR else limits.pids
     return {
         "NanoCpus": int(limits.cpu * 1e9),
         "Memory": limits.memory,
         "MemorySwap": limits.memory,
-        "PidsLimit": limits.pids,
+        "PidsLimit": own_threads,
     }
 
 
@@ -136,6 +142,13 @@ def _tmpfs(limits: Limits, image_volumes: Iterable[str]) -> Iterable[tuple[str, 
 
 def _tmpfs_options(size: int) -> str:
     return f"rw,exec,nosuid,nodev,mode=1777,size={size},nr_inodes={size >> 12}"
+
+
+def _ulimits(container: Container) -> Iterable[dict[str, Any]]:
+    yield _ulimit("core", 0)
+    yield _ulimit("nofile", _OPEN_FILES)
+    if container.tier is Tier.GVISOR:  # its kernel holds processes to this; the cgroup sees its own threads only
+        yield _ulimit("nproc", container.limits.pids)
 
 
 def _ulimit(name: str, value: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stockade_rpckit import threads
 
-from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
+from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing, MemoryNotKept
 from stockade_sandbox.domain.ports import (
     Change,
     Container,
@@ -27,7 +27,7 @@ from stockade_sandbox.domain.ports import (
     EngineEvent,
     LogLine,
 )
-from stockade_sandbox.domain.sandbox import Limits
+from stockade_sandbox.domain.sandbox import Limits, Tier
 from stockade_sandbox.engines import bubblewrap, filters
 from stockade_sandbox.engines.control_group import ControlGroup
 
@@ -109,6 +109,10 @@ class NamespaceEngine:
         """See `Engine.remove`."""
         self._containers.pop(name, None)
         await threads.run(self._remove, name)
+
+    async def checkpoint(self, name: str, directory: Path) -> None:
+        """See `Engine.checkpoint`."""
+        raise MemoryNotKept(Tier.NAMESPACE)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """See `Engine.events`. Nobody tells: it looks four times a second."""

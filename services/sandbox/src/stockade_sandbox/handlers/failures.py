@@ -71,6 +71,12 @@ FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
         "TIER_UNAVAILABLE",
         lambda e: {"wanted": e.wanted.name, "available": e.available.name},
     ),
+    errors.RuntimeMissing: _failure(
+        Code.FAILED_PRECONDITION,
+        "TIER_UNAVAILABLE",
+        lambda e: {"wanted": e.wanted.name, "available": e.available.name},
+    ),
+    errors.SocketsOpen: _failure(Code.FAILED_PRECONDITION, "SOCKETS_OPEN", lambda _: {}),
     errors.SnapshotNotFound: _failure(Code.NOT_FOUND, "SNAPSHOT_NOT_FOUND", lambda e: {"snapshot": e.name}),
     errors.NetworkModeNotAllowed: _failure(
         Code.PERMISSION_DENIED, "NETWORK_MODE_NOT_ALLOWED", lambda e: {"network_mode": e.mode.name}

@@ -123,6 +123,7 @@ def snapshot_message(snapshot: Snapshot) -> sandbox_pb2.Snapshot:
         agent_type=snapshot.agent_type,
         image=snapshot.image,
         tier=f"TIER_{snapshot.tier.name}",
+        with_memory=snapshot.with_memory,
         size_bytes=snapshot.size,
         create_time=timestamp(snapshot.created_at),
     )

@@ -102,7 +102,7 @@ class SandboxHandler(SandboxServiceServicer):
         return pb.DeleteSandboxResponse(sandbox=self._message(sandbox), usage=usage)
 
     async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Context) -> pb.CreateSnapshotResponse:
-        """Copies a sandbox's files."""
+        """Copies a sandbox's files, and its live memory if that is wanted."""
         snapshot = await self._snapshots.take(visible(self._sandboxes, request.name).name, request.with_memory)
         current_record().set(resource=snapshot.name, agent=snapshot.agent, agent_type=snapshot.agent_type)
         return pb.CreateSnapshotResponse(snapshot=messages.snapshot_message(snapshot))
@@ -128,9 +128,13 @@ class SandboxHandler(SandboxServiceServicer):
         return pb.RestoreSandboxResponse(sandbox=self._message(sandbox))
 
     async def ForkSandbox(self, request: pb.ForkSandboxRequest, context: Context) -> pb.ForkSandboxResponse:
-        """Refused: no tier that this node has can copy live memory."""
-        self._snapshots.fork(visible(self._sandboxes, request.name).name)
-        return pb.ForkSandboxResponse()
+        """Makes sandboxes that go on from where one is."""
+        source = visible(self._sandboxes, request.name)
+        forked = self._snapshots.fork(source.name, request.count, request.request_id, owner(), _trace_id())
+        made = await forked
+        current_record().set(**facts(source))
+        current_record().set(metadata={"forks": ",".join(sandbox.name for sandbox in made)})
+        return pb.ForkSandboxResponse(sandboxes=map(self._message, made))
 
     async def GetSandboxUsage(self, request: pb.GetSandboxUsageRequest, context: Context) -> pb.GetSandboxUsageResponse:
         """Tells what a sandbox has used."""

@@ -24,14 +24,17 @@ from stockade_sandbox.supervision.mounts import (
     identity_files,
     supervisor_command,
 )
+from stockade_sandbox.supervision.secrets import SECRET_FILE, Secrets
 from stockade_sandbox.supervision.supervision import Supervision
 
 __all__ = [
     "RUN_DIR",
+    "SECRET_FILE",
     "SUPERVISOR_DIR",
     "Fate",
     "Health",
     "Keeper",
+    "Secrets",
     "Supervision",
     "SupervisorAbsent",
     "identity_files",

@@ -14,6 +14,7 @@ from stockade_sandbox.supervision.output import CAPACITY, Gap, Output, Piece
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
 
+_KILL_TIMEOUT_S = 5.0
 _FULL_DISK = (os.strerror(errno.ENOSPC).encode(), os.strerror(errno.EDQUOT).encode())
 
 
@@ -38,11 +39,13 @@ class Execution:
         self.output = Output()
         self.cgroup: ExecCgroup | None = None
         self.finished: Callable[[Execution], None] = lambda _execution: None
+        self.escaped: Callable[[Execution], None] = lambda _execution: None
         self._link = link
         self._readers: dict[object, int] = {self: 0}  # each reader's offset; until the first comes, itself
         self._news = asyncio.Event()
         self._stop: Stop | None = None
         self._killed = False
+        self._left: int | None = None  # how many processes a kill from inside, or the program's end, left
         self._killing: asyncio.Task[None] | None = None
         self._exiting: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -193,6 +196,13 @@ class Execution:
         self._input_on_the_way = max(0, self._input_on_the_way - count)
         self._tell_readers()
 
+    def killed(self, left: int) -> None:
+        """All that it started has been killed, but for so many processes."""
+        if self._killing is None:
+            raise frames.FrameError("KILLED out of turn")
+        self._left = left
+        self._tell_readers()
+
     def exited(self, report: dict[str, object]) -> None:
         """Its main process ended; a kill under way is waited for, so that what the cgroup says is whole."""
         status, exit_ns = report.get("status"), frames.count(report, "exit_ns", 0)
@@ -206,6 +216,8 @@ class Execution:
         if self._killing is not None:
             await self._killing
         full = report.get("full")
+        if self._left is None:
+            self._left = frames.count(report, "left", 0)
         counters = self._counters()
         self.spans.exited(exit_ns, exit_code(status), exit_signal(status))
         self._conclude(
@@ -268,6 +280,19 @@ class Execution:
             self._killed = await self.cgroup.kill()
         else:
             self._tell(frames.KILL)
+            self._killed = await self._killed_inside()
+            if not self._killed:
+                self.escaped(self)
+
+    async def _killed_inside(self) -> bool:
+        """Whether the supervisor has killed all of it in time; where the line broke meanwhile, that is told later."""
+        try:
+            async with asyncio.timeout(_KILL_TIMEOUT_S):
+                while self._left is None and self.ending is None:
+                    await self._next_news()
+        except TimeoutError:
+            return False
+        return not self._left
 
     def _counters(self) -> Counters:
         if self.cgroup is None:
@@ -284,7 +309,7 @@ class Execution:
     ) -> None:
         reason, detail = conclude(seen)
         counters = counters or self._counters()
-        left = len(self.cgroup.pids()) if self.cgroup is not None else 0
+        left = len(self.cgroup.pids()) if self.cgroup is not None else self._left or 0
         now = time.time_ns()
         status = seen.status if seen_exit else None
         self.ending = Ending(

@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from stockade_rpckit import sockets
+
+from stockade_sandbox.supervision.candidate import Candidate, Proven
+from stockade_sandbox.supervision.secrets import Secrets
 
 _CREDENTIALS = struct.Struct("3i")
 _WAITING = 4
@@ -17,16 +21,19 @@ Arrived = Callable[[socket.socket], None]
 
 
 class Listener:
-    """Listens while nobody is on the line, and takes only the connection of one process.
+    """Listens while nobody is on the line, and takes only the connection of the supervisor.
 
-    The kernel says who dialled: SO_PEERCRED names the process that called connect(). Until `expect` has told which
-    process that must be, at most four callers wait. While a supervisor is on the line nothing is accepted, so that a
-    program that dials in a loop costs the host nothing; before that, one caller in each 50 ms after the fourth.
+    Where there are secrets, that is who knows a good one; at most four callers may be about to prove it. Else the
+    kernel says who dialled: SO_PEERCRED names the process that called connect(). Until `expect` has told which process
+    that must be, at most four callers wait. While a supervisor is on the line nothing is accepted, so that a program
+    that dials in a loop costs the host nothing; before that, one caller in each 50 ms after the fourth.
     """
 
-    def __init__(self, path: Path, arrived: Arrived) -> None:
+    def __init__(self, path: Path, arrived: Arrived, proven: Proven, secrets: Secrets | None) -> None:
         self._path = path
-        self._arrived = arrived
+        self._arrived, self._proven, self._secrets = arrived, proven, secrets
+        self._candidates: deque[Candidate] = deque()
+        self._connecting: set[asyncio.Task[object]] = set()
         self._expected: int | None = None
         self._waiting: list[socket.socket] = []
         self._strangers = 0
@@ -73,6 +80,7 @@ class Listener:
         for caller in self._waiting:
             caller.close()
         self._waiting.clear()
+        self._dismiss()
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -90,6 +98,9 @@ class Listener:
             caller.close()
 
     def _judge(self, caller: socket.socket) -> None:
+        if self._secrets is not None:
+            self._examine(caller, self._secrets)
+            return
         credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         if _CREDENTIALS.unpack(credentials)[0] == self._expected:
             self._strangers = 0
@@ -97,6 +108,33 @@ class Listener:
             self._arrived(caller)
             return
         caller.close()
+        self._slow_down()
+
+    def _examine(self, caller: socket.socket, secrets: Secrets) -> None:
+        """Lets a caller prove that it is the supervisor; the one that has been about to the longest gives way."""
+        candidate = Candidate(secrets.proves, self._welcome)
+        self._candidates.append(candidate)
+        if len(self._candidates) > _WAITING:
+            self._candidates.popleft().close()
+        connecting = self._loop.create_task(self._loop.connect_accepted_socket(lambda: candidate, caller))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        self._slow_down()
+
+    def _welcome(self, transport: asyncio.Transport, said: bytes) -> None:
+        self._strangers = 0
+        self.pause()
+        self._dismiss(transport)
+        self._proven(transport, said)
+
+    def _dismiss(self, but: asyncio.Transport | None = None) -> None:
+        for candidate in self._candidates:
+            if not candidate.holds(but):
+                candidate.close()
+        self._candidates.clear()
+
+    def _slow_down(self) -> None:
+        """One more who may be a stranger: after the fourth in a row, the next has to wait."""
         self._strangers += 1
         if self._strangers > _WAITING:
             self._unwatch()

@@ -16,8 +16,9 @@ _log = get_logger(__name__)
 class Placement:
     """Makes and removes those cgroups. In tiers without one for the container there are none."""
 
-    def __init__(self, sandbox: str) -> None:
-        self._sandbox = sandbox
+    def __init__(self, sandbox: str, own_kernel: bool = False) -> None:
+        """`own_kernel`: the host sees none of its processes (gVisor)."""
+        self._sandbox, self._own_kernel = sandbox, own_kernel
         self._container: ContainerCgroup | None = None
         self._lingering: list[ExecCgroup] = []
 
@@ -28,6 +29,8 @@ class Placement:
 
     def find(self, init_pid: int) -> None:
         """Finds the container's, and protects its init."""
+        if self._own_kernel:
+            return
         try:
             self._container = ContainerCgroup.of(init_pid)
             self._container.protect_init()

@@ -21,6 +21,7 @@ from stockade_sandbox.supervision.orders import order
 from stockade_sandbox.supervision.placement import Placement
 from stockade_sandbox.supervision.prepared import Place, Preparation, Prepared
 from stockade_sandbox.supervision.roster import Roster
+from stockade_sandbox.supervision.secrets import Secrets
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
 
@@ -37,7 +38,9 @@ _log = get_logger(__name__)
 class Post:
     """The host's end for one sandbox. Belongs to one event loop."""
 
-    def __init__(self, sandbox: str, directory: Path, doors: bool, keeper: Keeper) -> None:
+    def __init__(
+        self, sandbox: str, directory: Path, doors: bool, keeper: Keeper, secrets: Secrets | None = None
+    ) -> None:
         self.sandbox = sandbox
         self.doors = doors
         self._keeper = keeper
@@ -45,7 +48,8 @@ class Post:
         self._link: Link | None = None
         self._attached = asyncio.Event()
         self._kept_to_come: int | None = None  # None: no HELLO yet
-        self._placement = Placement(sandbox)
+        self._secrets = secrets
+        self._placement = Placement(sandbox, own_kernel=secrets is not None)
         self._init_pid = 0
         self._execs: OrderedDict[int, Execution] = OrderedDict()
         self._roster = Roster(sandbox)
@@ -60,9 +64,14 @@ class Post:
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
-        self._listener = Listener(directory / "control.sock", self._arrived)
+        self._quiet: asyncio.Event | None = None  # set once the line has been let go of on purpose
+        self._path = directory / "control.sock"
+        self._listener = self._listen()
 
     # --- the lifecycle's side
+
+    def _listen(self) -> Listener:
+        return Listener(self._path, self._arrived, self._welcomed, self._secrets)
 
     def expect(self, init_pid: int) -> None:
         """Only this process of the host is the supervisor."""
@@ -111,6 +120,28 @@ class Post:
         if self._pinged_at is not None:
             self._pinged_at = self._loop.time()
 
+    async def quiesce(self, timeout_s: float) -> None:
+        """Has the supervisor let go of every connection to the host, and nobody dial. Raises SupervisorAbsent."""
+        if self._link is None or not self._attached.is_set():
+            raise SupervisorAbsent(self.sandbox)
+        self._quiet = asyncio.Event()
+        self._listener.close()
+        self._link.send(frames.QUIESCE)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            raise SupervisorAbsent(self.sandbox) from None
+
+    def wake(self) -> None:
+        """Listens again after `quiesce`."""
+        if self._quiet is not None and not self._closed:
+            self._quiet = None
+            self._listener = self._listen()
+            self._listener.expect(self._init_pid)
+            if self._link is None:
+                self._spawn(self._await_return(False))
+
     def close(self, why: str, lost: bool = True) -> None:
         """Lets go of the line; with `lost`, what runs is lost for good."""
         self._closed = True
@@ -140,7 +171,7 @@ class Post:
         execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
         execution.request_id = request_id
         self._add(execution, listed=file is None)
-        message = order(command, write_note(exec_id, command), file)
+        message = order(command, write_note(exec_id, command), file, not self._placement.possible)
         if prepared is None:
             self._send_start(number, message)
         elif prepared.place.done():
@@ -179,6 +210,8 @@ class Post:
             self._ponged()
         elif kind == frames.CONFIGURED:
             self._was_configured()
+        elif kind == frames.RENEWED and self._secrets is not None:
+            self._secrets.confirm()
         elif (prepared := self._preparation.coming(number)) is not None:
             self._of_prepared(prepared, kind, payload)
         elif number in self._execs:
@@ -198,6 +231,9 @@ class Post:
             execution.detach()
         if self._closed:
             return
+        if self._quiet is not None and not violation:
+            self._quiet.set()
+            return
         if violation:
             _log.warning("supervisor broke the protocol", extra={"sandbox": self.sandbox, "violation": violation})
             self._end(f"its supervisor broke the protocol: {violation}")
@@ -208,6 +244,13 @@ class Post:
 
     def _arrived(self, caller: socket.socket) -> None:
         self._spawn(self._connect(caller))
+
+    def _welcomed(self, transport: asyncio.Transport, said: bytes) -> None:
+        """The supervisor has proved itself: what it said, it says to the link."""
+        self._link = link = Link(self)
+        transport.set_protocol(link)
+        link.connection_made(transport)
+        link.data_received(said)
 
     async def _connect(self, caller: socket.socket) -> None:
         link = Link(self)
@@ -235,6 +278,8 @@ class Post:
         if self._kept_to_come == 0 and not self._attached.is_set():
             self._attached.set()
             self._configure()
+            if self._secrets is not None and self._link is not None:
+                self._link.send_json(frames.SECRET, 0, {"secret": self._secrets.renew()})
             for execution in list(self._execs.values()):
                 if not execution.attached:
                     execution.lose("the supervisor no longer knows this exec", init_out_of_memory=False)
@@ -276,6 +321,8 @@ class Post:
             execution.took(frames.count(message, "bytes"))
         elif kind == frames.EXITED:
             execution.exited(message)
+        elif kind == frames.KILLED:
+            execution.killed(frames.count(message, "left"))
         else:
             raise frames.FrameError(f"a frame of an unknown kind, {kind}")
 
@@ -355,7 +402,7 @@ class Post:
 
     def _add(self, execution: Execution, listed: bool) -> None:
         self.touch()
-        execution.finished = self._finished
+        execution.finished, execution.escaped = self._finished, self._escaped
         self._execs[execution.number] = execution
         if listed:
             self._roster.add(execution)
@@ -368,6 +415,10 @@ class Post:
         self._roster.finished(execution)
         self._placement.remove(execution.cgroup)
         self._prepare()
+
+    def _escaped(self, execution: Execution) -> None:
+        """What it started does not die: the sandbox does."""
+        self._end(f"processes of exec {execution.id} could not be killed")
 
     def _lose(self, why: str, init_out_of_memory: bool) -> None:
         for execution in list(self._execs.values()):

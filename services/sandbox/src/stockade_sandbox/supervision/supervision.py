@@ -8,8 +8,10 @@ from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
 from stockade_sandbox.supervision.post import Post
+from stockade_sandbox.supervision.secrets import Secrets
 
 _CONFIGURE_TIMEOUT_S = 5.0
+_QUIESCE_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 15.0
 _REDIAL_WAIT_S = 2.0
 """How long a call waits for a supervisor that is dialling, after a restart of the service."""
@@ -24,15 +26,16 @@ class Supervision:
 
     # --- for the sandboxes' lifecycle
 
-    async def open(self, sandbox: str, directory: Path, *, doors: bool) -> None:
+    async def open(self, sandbox: str, directory: Path, *, doors: bool, secrets: Secrets | None = None) -> None:
         """Creates `directory`/control.sock (mode 0666) and listens; a stale one is replaced.
 
         `doors`: whether the supervisor serves the HTTP proxy, the DNS stub and the transparent doors (WHITELISTED).
-        Raises OSError. Opening an open sandbox is an error.
+        `secrets`: what proves the supervisor where the kernel cannot say who dialled, and the host sees no process of
+        the sandbox to put into a cgroup. Raises OSError. Opening an open sandbox is an error.
         """
         if sandbox in self._posts:
             raise ValueError(f"sandbox {sandbox} is open already")
-        self._posts[sandbox] = Post(sandbox, directory, doors, self._keeper)
+        self._posts[sandbox] = Post(sandbox, directory, doors, self._keeper, secrets)
 
     def expect(self, sandbox: str, init_pid: int) -> None:
         """Names the one process, by its pid on the host, whose connection is taken as the supervisor's."""
@@ -48,6 +51,15 @@ class Supervision:
         Raises SupervisorAbsent; the wish stands, and is told to the supervisor when it is on the line again.
         """
         await self._posts[sandbox].set_doors(doors, _CONFIGURE_TIMEOUT_S)
+
+    async def quiesce(self, sandbox: str) -> None:
+        """Closes every connection between the supervisor and the host, until `wake`. Raises SupervisorAbsent."""
+        await self._posts[sandbox].quiesce(_QUIESCE_TIMEOUT_S)
+
+    def wake(self, sandbox: str) -> None:
+        """Listens for it again."""
+        if sandbox in self._posts:
+            self._posts[sandbox].wake()
 
     def health(self, sandbox: str) -> Health:
         """How its supervisor does. Raises KeyError for a sandbox that is not open."""

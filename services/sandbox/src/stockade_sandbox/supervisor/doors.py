@@ -35,10 +35,18 @@ class Doors:
         self._listeners: list[socket.socket] = []
         self._relays: set[Relay] = set()
         self._questions: set[socket.socket] = set()
+        self._quiet = False
         self.open = False
+
+    def quiesce(self) -> None:
+        """Cuts what runs through and connects to the gate no more, until the host says again what shall be open."""
+        self._quiet = True
+        for relay in list(self._relays):
+            relay.close()
 
     def set_open(self, wanted: bool) -> None:
         """Opens or closes all doors; a port that cannot be had is said on stderr and the others open."""
+        self._quiet = False
         if wanted and not self.open:
             self._listen("127.0.0.1", PROXY_PORT, self._proxy)
             self._listen("0.0.0.0", HTTP_PORT, self._plain)  # noqa: S104 - only loopback exists here
@@ -167,6 +175,8 @@ class Doors:
             self._relays.add(Relay(client, gate, self._reactor, self._relays.discard, change))
 
     def _dial(self) -> socket.socket | None:
+        if self._quiet:
+            return None
         gate = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         gate.setblocking(False)
         try:

@@ -22,6 +22,7 @@ class Exec:
         self.number = number
         self.note = ""
         self.pid = child.pid
+        self.subreaper = child.subreaper
         self.fork_ns = time.time_ns()
         self.exec_ns = 0
         self.running = True

@@ -36,7 +36,7 @@ SUPERVISOR_LIMIT = CHUNK + OFFSET.size
 
 # Host to supervisor.
 CONFIGURE = 1  # {"doors": bool}; answered by CONFIGURED
-START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note", "go"}; see below
+START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note", "subreaper", "go"}; see below
 GO = 3  # bytes: a traceparent or nothing; the waiting child may start; answered by STARTED or FAILED
 STDIN = 4  # bytes
 CLOSE_STDIN = 5  # empty
@@ -46,13 +46,15 @@ ACK = 8  # bytes: u64, the offset up to which output has been taken
 RELEASE = 9  # empty: an ended exec may be forgotten
 PING = 10  # bytes, repeated in PONG
 KILL = 11  # empty: kill the tree, for tiers in which the host has no cgroup to do so
+QUIESCE = 13  # empty: close every connection to the host, this one too, and dial anew
+SECRET = 14  # {"secret"}: what proves the supervisor from now on; answered by RENEWED
 PREPARE = 12  # empty: fork the child of an exec that will be asked for; answered by FORKED or FAILED
 
 # START is answered by FORKED or FAILED, and the child waits for GO. Where the child was prepared there is no second
 # FORKED, unless it has gone meanwhile; "go" is then the payload of GO, to be obeyed at once.
 
 # Supervisor to host.
-HELLO = 64  # {"version", "pid", "started_ns", "kept", "prepares"}; followed by that many KEPT
+HELLO = 64  # {"version", "pid", "started_ns", "kept", "prepares", "secret"}; followed by that many KEPT
 KEPT = 65  # {"note", "pid", "first", "end", "running", …}: an exec from before the line was made
 CONFIGURED = 66  # {"doors": bool}
 FORKED = 67  # {"pid"}: the child waits for GO
@@ -63,6 +65,8 @@ STDERR = 71  # bytes: u64 offset, data
 TAKEN = 72  # {"bytes"}: so much more input has been passed on
 EXITED = 73  # {"status", "end", "exit_ns", …}: the main process ended, and all its output went before
 PONG = 74  # bytes
+KILLED = 75  # {"left"}: so many processes of the exec could not be killed
+RENEWED = 76  # {}
 
 EMPTY = b""
 

@@ -65,6 +65,10 @@ class Line:
         header = frames.encode_json(kind, number, message)
         self.send(kind, number, header[frames.HEADER.size :])
 
+    def hang_up(self) -> None:
+        """Lets go of the line and dials again."""
+        self._hang_up()
+
     def congested(self) -> bool:
         """Whether so much waits to be sent that nothing more should be read from programs."""
         self._was_congested = self._was_congested or self._out_size > _HIGH

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 
-from . import frames, kernel, mounts, spawn
+from . import frames, kernel, mounts, spawn, tree
 from .doors import Doors
 from .environment import exec_environment
 from .execs import Exec
 from .line import Line
-from .reactor import Reactor
+from .reactor import READ, Reactor
 from .restriction import Restriction
 
 _RUN_DIR = "/run/stockade"
@@ -25,7 +26,9 @@ class Supervisor:
         self._reactor = Reactor()
         self._line = Line(f"{run_dir}/control.sock", self._reactor)
         self._doors = Doors(f"{run_dir}/egress.sock", self._reactor)
+        self._secret = _first_secret(run_dir)
         self._execs: dict[int, Exec] = {}
+        self._below: dict[int, Exec] = {}  # by the pids of their subreapers
         self._environment = dict(os.environ)
         self._places = mounts.writable()
         self._restriction = Restriction(self._places)
@@ -52,6 +55,7 @@ class Supervisor:
                 "started_ns": self._started_ns,
                 "kept": len(kept),
                 "prepares": True,
+                "secret": self._secret,
                 "landlock": self._restriction.version,
             },
         )
@@ -67,6 +71,12 @@ class Supervisor:
             self._line.send(frames.PONG, 0, payload)
         elif kind == frames.CONFIGURE:
             self._configure(frames.decode_json(payload))
+        elif kind == frames.SECRET:
+            self._secret = str(frames.decode_json(payload)["secret"])
+            self._line.send_json(frames.RENEWED, 0, {})
+        elif kind == frames.QUIESCE:
+            self._doors.quiesce()
+            self._line.hang_up()
         elif number in self._execs:
             self._tell(self._execs[number], kind, payload)
 
@@ -90,7 +100,7 @@ class Supervisor:
         elif kind == frames.ACK:
             item.acknowledge(frames.OFFSET.unpack(payload)[0])
         elif kind == frames.KILL:
-            item.signal(signal.SIGKILL, group=True)
+            self._fell(item)
         elif kind == frames.RELEASE:
             item.release()
             self._sweep()
@@ -114,20 +124,54 @@ class Supervisor:
             if "go" in message and item.go(str(message["go"])):
                 return
             self._discard(item)  # it has gone, or is not where it should be
-        item = self._fork(number, _terminal(message.get("terminal")))
+        item = self._fork(number, _terminal(message.get("terminal")), bool(message.get("subreaper")))
         if item is not None:
             item.ordered(order, note)
 
-    def _fork(self, number: int, terminal: tuple[int, int] | None) -> Exec | None:
+    def _fork(self, number: int, terminal: tuple[int, int] | None, below_subreaper: bool = False) -> Exec | None:
         """Forks a child and says its pid, or why there is none."""
         try:
-            child = spawn.fork(terminal, self._restriction.ruleset)
+            child = spawn.fork(terminal, self._restriction.ruleset, below_subreaper)
         except OSError as error:
             self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": "fork"})
             return None
         self._execs[number] = item = Exec(number, child, self._reactor, self._line)
+        if child.subreaper is not None:
+            self._below[child.subreaper.pid] = item
+            self._reactor.watch(child.subreaper.report, READ, lambda _events: self._on_report(item))
         self._line.send_json(frames.FORKED, number, {"pid": child.pid})
         return item
+
+    def _on_report(self, item: Exec) -> None:
+        """Its subreaper tells that the main process ended, or is gone itself."""
+        if item.subreaper is None:
+            return
+        told = item.subreaper.told()
+        self._reactor.forget(item.subreaper.report)
+        os.close(item.subreaper.report)
+        item.subreaper.report = -1
+        if told is not None and item.running:
+            self._exited(item, *told)
+            self._sweep()
+
+    def _fell(self, item: Exec) -> None:
+        """Ends all that the exec started, as far as that is known by its place in the tree of processes."""
+        if item.subreaper is None:
+            item.signal(signal.SIGKILL, group=True)
+            return
+        tree.Felling(
+            lambda: self._victims(item),
+            self._reactor,
+            lambda left: self._line.send_json(frames.KILLED, item.number, {"left": left}),
+        )
+
+    def _victims(self, item: Exec) -> list[int]:
+        """What is below its subreaper; and what fell to PID 1, for that means that someone has killed a subreaper."""
+        assert item.subreaper is not None
+        family = tree.children()
+        others = {other.pid for other in self._execs.values() if other is not item and other.running}
+        strays = [pid for pid in family.get(1, []) if pid not in self._below and pid not in others]
+        return [*strays, *tree.below([item.subreaper.pid, *strays], family)]
 
     def _discard(self, item: Exec) -> None:
         item.discard()
@@ -143,19 +187,28 @@ class Supervisor:
                 break
             if pid == 0:
                 break
-            item = by_pid.get(pid)
-            if item is not None and item.prepared:  # START will fork another
+            item = by_pid.get(pid) or self._below.get(pid)
+            if pid in self._below:
+                self._lost_subreaper(self._below.pop(pid), status)
+            elif item is not None and item.prepared:  # START will fork another
                 self._discard(item)
             elif item is not None:
-                item.exited(
-                    status,
-                    {
-                        "cpu_s": round(usage.ru_utime + usage.ru_stime, 6),
-                        "peak_kib": usage.ru_maxrss,
-                        "full": mounts.full(self._places)[:8] if status else [],
-                    },
-                )
+                used = {"cpu_s": round(usage.ru_utime + usage.ru_stime, 6), "peak_kib": usage.ru_maxrss}
+                self._exited(item, status, used)
         self._sweep()
+
+    def _lost_subreaper(self, item: Exec, status: int) -> None:
+        """Nothing is below it any more; or it was killed, and perhaps knew how the main process ended."""
+        assert item.subreaper is not None
+        if item.subreaper.report >= 0:
+            self._on_report(item)
+        if item.running and not os.path.exists(f"/proc/{item.pid}"):
+            self._exited(item, status, {})
+
+    def _exited(self, item: Exec, status: int, used: Mapping[str, object]) -> None:
+        left = len(tree.below([item.subreaper.pid], tree.children())) if item.subreaper is not None else 0
+        full = mounts.full(self._places)[:8] if status else []
+        item.exited(status, {**used, "full": full, "left": left})
 
     def _sweep(self) -> None:
         for number in [number for number, item in self._execs.items() if item.over()]:
@@ -164,6 +217,15 @@ class Supervisor:
     def _uncongested(self) -> None:
         for item in self._execs.values():
             item.uncongested()
+
+
+def _first_secret(run_dir: str) -> str:
+    """What proves this process to the host, where that asks for it; the host removes it when it has been used."""
+    try:
+        with open(f"{run_dir}/secret", encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def _integer(message: dict[str, object], name: str) -> int:

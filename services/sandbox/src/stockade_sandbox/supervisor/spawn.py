@@ -13,7 +13,7 @@ import resource
 import struct
 import termios
 
-from . import kernel
+from . import kernel, subreaper
 
 _LIMITS = {
     "cpu_seconds": resource.RLIMIT_CPU,
@@ -57,17 +57,18 @@ class Order:
 
 
 class Child:
-    """A forked child that waits: its pid and our ends of its pipes."""
+    """A forked child that waits: its pid, our ends of its pipes, and the subreaper that it has, if any."""
 
-    __slots__ = ("go", "pid", "status", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = ("go", "pid", "status", "stderr", "stdin", "stdout", "subreaper", "terminal")
 
-    def __init__(self, pid: int, ours: list[int], terminal: bool) -> None:
+    def __init__(self, pid: int, ours: list[int], terminal: bool, subreaper: subreaper.Subreaper | None = None) -> None:
         self.pid = pid
+        self.subreaper = subreaper
         self.stdin, self.stdout, self.stderr, self.go, self.status = ours
         self.terminal = terminal
 
 
-def fork(terminal: tuple[int, int] | None, ruleset: int = -1) -> Child:
+def fork(terminal: tuple[int, int] | None, ruleset: int = -1, below_subreaper: bool = False) -> Child:
     """Forks a child with pipes, or with a terminal of a size, for a program that may not be known yet.
 
     It waits for an order on `go` up to that one's end; `status` then tells why it failed, or ends. It is held to
@@ -92,7 +93,11 @@ def fork(terminal: tuple[int, int] | None, ruleset: int = -1) -> Child:
         status = os.pipe2(os.O_CLOEXEC)
         theirs.append(status[1])
         ours.append(status[0])
-        pid = os.fork()
+        if below_subreaper:
+            keeper = subreaper.fork(lambda: _child(theirs, terminal is not None, ruleset))
+            pid = keeper.main
+        else:
+            keeper, pid = None, os.fork()
     except OSError:
         _close(ours + theirs)
         raise
@@ -102,7 +107,7 @@ def fork(terminal: tuple[int, int] | None, ruleset: int = -1) -> Child:
     for fd in ours:
         if fd >= 0:
             os.set_blocking(fd, False)
-    return Child(pid, ours, terminal is not None)
+    return Child(pid, ours, terminal is not None, keeper)
 
 
 def resize(terminal: int, rows: int, columns: int) -> None:

@@ -31,6 +31,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_NODE_FULL: _ClassVar[Reason]
     REASON_START_FAILED: _ClassVar[Reason]
     REASON_SNAPSHOT_NOT_FOUND: _ClassVar[Reason]
+    REASON_SOCKETS_OPEN: _ClassVar[Reason]
     REASON_NODE_NOT_FOUND: _ClassVar[Reason]
     REASON_ENGINE_REFUSED: _ClassVar[Reason]
     REASON_POLICY_NOT_FOUND: _ClassVar[Reason]
@@ -79,6 +80,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_FINDING_NOT_FOUND: _ClassVar[Reason]
     REASON_TRACE_NOT_FOUND: _ClassVar[Reason]
     REASON_CLAIMS_TOO_FAST: _ClassVar[Reason]
+    REASON_TOO_MANY_ORIGINS: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 REASON_INVALID_REQUEST: Reason
 REASON_CALLER_NOT_ALLOWED: Reason
@@ -104,6 +106,7 @@ REASON_QUOTA_EXCEEDED: Reason
 REASON_NODE_FULL: Reason
 REASON_START_FAILED: Reason
 REASON_SNAPSHOT_NOT_FOUND: Reason
+REASON_SOCKETS_OPEN: Reason
 REASON_NODE_NOT_FOUND: Reason
 REASON_ENGINE_REFUSED: Reason
 REASON_POLICY_NOT_FOUND: Reason
@@ -152,3 +155,4 @@ REASON_HOLD_NOT_FOUND: Reason
 REASON_FINDING_NOT_FOUND: Reason
 REASON_TRACE_NOT_FOUND: Reason
 REASON_CLAIMS_TOO_FAST: Reason
+REASON_TOO_MANY_ORIGINS: Reason

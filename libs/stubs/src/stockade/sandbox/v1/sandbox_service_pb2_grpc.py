@@ -215,7 +215,7 @@ class SandboxServiceServicer:
         Atomic.
 
         Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, TIER_UNAVAILABLE (memory, in a tier that cannot), NODE_FULL (disk),
-        ENGINE_UNAVAILABLE.
+        ENGINE_UNAVAILABLE; with memory also SOCKETS_OPEN, SUPERVISOR_ABSENT, ENGINE_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,7 +252,8 @@ class SandboxServiceServicer:
         """Makes n new sandboxes that go on from where a running one is, each with a name, secret and door of its own. The one
         they come from runs on. Callers: operators, services. Atomic: n sandboxes or none.
 
-        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, TIER_UNAVAILABLE, and those of CreateSandbox.
+        Reasons: SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, TIER_UNAVAILABLE, SOCKETS_OPEN, SUPERVISOR_ABSENT, ENGINE_REFUSED, and
+        those of CreateSandbox.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

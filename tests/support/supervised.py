@@ -173,7 +173,7 @@ async def supervised(
     """A hardened container whose supervisor is attached; removed at the end, whatever happens."""
     name = "sb-" + secrets.token_hex(6)
     image, folder = busybox_image(), supervisor_folder()
-    home = Path(tempfile.mkdtemp(prefix="sup-"))
+    home = Path(tempfile.mkdtemp(prefix="sup-", dir=os.environ.get("STOCKADE_TEST_DIR")))
     run_dir = directory or home / "run"
     run_dir.mkdir(exist_ok=True)
     os.chmod(home, 0o755)

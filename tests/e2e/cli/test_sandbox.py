@@ -1,6 +1,7 @@
-"""`stockade sandbox cp`, `shell` and `top` on a sandbox that lives on."""
+"""`stockade sandbox …` on a sandbox that lives on."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -59,6 +60,71 @@ def test_a_copy_that_cannot_be(stack: Stack, name: str, words: list[str], code: 
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert named in done.stderr
+
+
+def test_a_long_copy_shows_how_far_it_is(stack: Stack, name: str, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(150 << 20))
+    ours, theirs = pty.openpty()
+    command = [STOCKADE, "sandbox", "cp", str(tmp_path / "big"), f"{name}:/workspace"]
+    with subprocess.Popen(command, stderr=theirs, env=os.environ | stack.environment) as copy:
+        os.close(theirs)
+        read_until(ours, r"copied [\d.]+ MiB, [\d.]+ MiB/s")
+        read_until(ours, r"\r\x1b\[Kstockade: 1 copied")
+        assert copy.wait(20) == 0
+    os.close(ours)
+    assert stack.stockade("sandbox", "exec", name, "--", "rm", "/workspace/big").returncode == 0
+
+
+def test_it_stands_still_and_goes_on(stack: Stack, name: str) -> None:
+    assert stack.stockade("sandbox", "pause", name).stdout == f"{name}\n"
+    assert json.loads(stack.stockade("sandbox", "show", name, "--json").stdout)["state"] == "SANDBOX_STATE_PAUSED"
+    refused = stack.stockade("sandbox", "exec", name, "--", "true")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "resume" in refused.stderr
+    assert stack.stockade("sandbox", "resume", name).returncode == 0
+    assert stack.stockade("sandbox", "exec", name, "--", "true").returncode == 0
+
+
+def test_a_snapshot_is_taken_listed_restored_and_forgotten(stack: Stack, name: str) -> None:
+    stack.stockade("sandbox", "exec", name, "--", "sh", "-c", "echo kept > /workspace/kept")
+    taken = stack.stockade("sandbox", "snapshot", name).stdout.strip()
+    assert taken in stack.stockade("sandbox", "snapshots", "--sandbox", name).stdout
+    restored = stack.stockade("sandbox", "restore", taken).stdout.strip()
+    assert stack.stockade("sandbox", "exec", restored, "--", "cat", "/workspace/kept").stdout == "kept\n"
+    assert stack.stockade("sandbox", "forget", taken).stdout == f"{taken}\n"
+    assert json.loads(stack.stockade("sandbox", "snapshots", "--json").stdout) == []
+    assert stack.stockade("sandbox", "stop", restored).returncode == 0
+
+
+def test_programs_get_json(stack: Stack, name: str) -> None:
+    done = stack.stockade("sandbox", "exec", "--json", name, "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["exit_code"], told["stdout"], told["stderr"]) == (3, 3, "out\n", "err\n")
+    assert told["ending"]["reason"] == "EXITED"
+    used = json.loads(stack.stockade("sandbox", "top", "--json").stdout)
+    assert name in {each["sandbox"]["name"] for each in used}
+    assert json.loads(stack.stockade("sandbox", "profiles", "default", "--json").stdout)[0]["name"] == "default"
+
+
+def test_a_program_that_is_not_there_was_never_started(stack: Stack, name: str) -> None:
+    done = stack.stockade("sandbox", "exec", name, "--", "no-such-program")
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_a_run_that_is_killed_leaves_nothing_for_long(stack: Stack) -> None:
+    command = [STOCKADE, "run", "--agent", "orphan", "--", "sleep", "300"]
+    with subprocess.Popen(command, env=os.environ | stack.environment, stdin=subprocess.DEVNULL) as run:
+        while not (found := json.loads(stack.stockade("sandbox", "list", "--agent", "orphan", "--json").stdout)):
+            time.sleep(0.2)
+        time.sleep(1)
+        run.kill()
+    assert found[0]["idle_timeout"] == "60s"
+    began = time.monotonic()
+    while json.loads(stack.stockade("sandbox", "list", "--agent", "orphan", "--json").stdout):
+        assert time.monotonic() - began < 90
+        time.sleep(1)
 
 
 def test_top_shows_what_lives(stack: Stack, name: str) -> None:

@@ -222,10 +222,13 @@ class AsyncSandbox:
 
         return await AsyncProcess(self).start(command=program, **start)
 
-    async def upload(self, source: Path | str, path: str = WORKSPACE) -> int:
+    async def upload(
+        self, source: Path | str, path: str = WORKSPACE, on_progress: Callable[[int], None] | None = None
+    ) -> int:
         """Copy a local file, or what a directory holds, into a directory of the sandbox.
 
-        Returns how many files and directories were made. Raises StockadeError.
+        Returns how many files and directories were made. `on_progress` hears how many bytes of the archive have been
+        sent so far. Raises StockadeError.
         """
         from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
 
@@ -234,17 +237,22 @@ class AsyncSandbox:
 
         async def requests() -> AsyncIterator[file_service_pb2.UploadArchiveRequest]:
             yield file_service_pb2.UploadArchiveRequest(start=start)
+            sent = 0
             for chunk in pack(Path(source)):
                 yield file_service_pb2.UploadArchiveRequest(data=chunk)
+                sent += len(chunk)
+                if on_progress is not None:
+                    on_progress(sent)
 
         with typed_errors():
             answer = await stub.UploadArchive(requests(), metadata=trace_metadata())
         return int(answer.files)
 
-    async def download(self, path: str, directory: Path | str) -> int:
+    async def download(self, path: str, directory: Path | str, on_progress: Callable[[int], None] | None = None) -> int:
         """Copy a file or directory of the sandbox into a local directory; links are left out.
 
-        Returns how many files there were. Raises StockadeError.
+        Returns how many files there were. `on_progress` hears how many bytes of the archive have come so far. Raises
+        StockadeError.
         """
         from stockade.sandbox.v1 import file_service_pb2, file_service_pb2_grpc
 
@@ -254,6 +262,8 @@ class AsyncSandbox:
             with typed_errors():
                 async for answer in stub.DownloadArchive(request, metadata=trace_metadata()):
                     spool.write(answer.data)
+                    if on_progress is not None:
+                        on_progress(spool.tell())
             spool.seek(0)
             return unpack(spool, Path(directory))
 

@@ -1,6 +1,5 @@
 """`stockade run`: one command in a new sandbox, and what became of it."""
 
-import base64
 import io
 import sys
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from stockade_cli.sandbox_options import agent_request, sandbox_options
 from stockade_cli.settings import StackSettings
 from stockade_cli.streams import (
     Sink,
+    ending_document,
     exit_code,
     run_interruptible,
     run_joined,
@@ -32,6 +32,9 @@ from stockade_cli.streams import (
     stderr_bytes,
     stdout_bytes,
 )
+
+OWNERLESS = timedelta(minutes=1)
+"""How long its sandbox stays when this command was killed: its stream ends with it, and nothing runs there then."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ async def _run(
     with tracing.tracer().start_as_current_span("stockade.run") as span:
         trace_id = trace.format_trace_id(span.get_span_context().trace_id)
         async with AsyncStockade.connect(settings.run_dir) as stockade:
-            sandbox = AsyncSandbox(stockade, **agent_request(settings, ask))
+            sandbox = AsyncSandbox(stockade, idle_timeout=OWNERLESS, **agent_request(settings, ask))
             created = await sandbox.create()
             for warning in created.warnings:
                 say(f"stockade: {warning}")
@@ -127,25 +130,11 @@ def _tell(outcome: Outcome) -> None:
     say(f"  trace    {outcome.trace_id}   (stockade trace show {outcome.trace_id})")
 
 
-def _document(outcome: Outcome, out: io.BytesIO, err: io.BytesIO) -> dict[str, Any]:
+def _document(outcome: Outcome, *kept: io.BytesIO) -> dict[str, Any]:
     return {
         "sandbox": outcome.sandbox,
         "usage": outcome.usage,
-        "ending": {
-            **asdict(outcome.ending),
-            "cpu": outcome.ending.cpu.total_seconds(),
-            "wall": outcome.ending.wall.total_seconds(),
-        },
-        "exit_code": exit_code(outcome.ending),
-        "stdout": _text(out.getvalue()),
-        "stderr": _text(err.getvalue()),
+        **ending_document(outcome.ending, *kept),
         "refusals": [asdict(refusal) for refusal in outcome.refusals],
         "trace_id": outcome.trace_id,
     }
-
-
-def _text(data: bytes) -> str | dict[str, str]:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}

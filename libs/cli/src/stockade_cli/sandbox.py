@@ -1,5 +1,6 @@
 """`stockade sandbox`: create, list, use and stop sandboxes."""
 
+import io
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,17 +10,29 @@ import click
 from google.protobuf.duration_pb2 import Duration as DurationMessage
 from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_pb2, sandbox_service_pb2_grpc
 from stockade_agent.client import AsyncStockade
+from stockade_agent.errors import StockadeError
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
 from stockade_cli.connection import operator_settings, stub
 from stockade_cli.durations import Duration, show_age, show_bytes
+from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.names import short_name
 from stockade_cli.output import json_option, print_fields, print_json, print_table, say
+from stockade_cli.profiles import profiles
 from stockade_cli.sandbox_files import cp
 from stockade_cli.sandbox_options import agent_request, pairs, sandbox_options
 from stockade_cli.sandbox_shell import shell
+from stockade_cli.sandbox_snapshots import forget, restore, snapshot, snapshots
 from stockade_cli.sandbox_top import top
-from stockade_cli.streams import exit_code, run_interruptible, run_joined, sink, stderr_bytes, stdout_bytes
+from stockade_cli.streams import (
+    ending_document,
+    exit_code,
+    run_interruptible,
+    run_joined,
+    sink,
+    stderr_bytes,
+    stdout_bytes,
+)
 
 SERVICE = sandbox_service_pb2_grpc.SandboxServiceStub
 
@@ -29,9 +42,8 @@ def sandbox() -> None:
     """Create, list, use and stop sandboxes."""
 
 
-sandbox.add_command(cp)
-sandbox.add_command(shell)
-sandbox.add_command(top)
+for command in (cp, shell, top, snapshot, snapshots, restore, forget, profiles):
+    sandbox.add_command(command)
 
 
 @sandbox.command()
@@ -80,20 +92,31 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--cwd", default="", metavar="DIR", help="Its working directory.")
 @click.option("--timeout", type=Duration(), metavar="D", help="End it after this long.")
 @click.argument("name")
+@json_option
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
-def execute(name: str, command: tuple[str, ...], env: tuple[str, ...], cwd: str, timeout: timedelta | None) -> None:
+def execute(
+    name: str, command: tuple[str, ...], env: tuple[str, ...], cwd: str, timeout: timedelta | None, as_json: bool
+) -> None:
     """Run one more command in sandbox NAME, and end with its exit code."""
     command = command[1:] if command[0] == "--" else command
     program = exec_service_pb2.Command(args=command, env=pairs(env), cwd=cwd, timeout=timeout)
     run_dir = operator_settings().run_dir
+    kept = io.BytesIO(), io.BytesIO()
+    out, err = map(sink, kept if as_json else (stdout_bytes(), stderr_bytes()))
 
     async def work() -> Ending:
         async with AsyncStockade.connect(run_dir) as stockade:
-            existing = AsyncSandbox.existing(stockade, name)
-            return await run_joined(existing, program, sink(stdout_bytes()), sink(stderr_bytes()))
+            return await run_joined(AsyncSandbox.existing(stockade, name), program, out, err)
 
-    ending = run_interruptible(work())
-    if ending.reason != "EXITED":
+    try:
+        ending = run_interruptible(work())
+    except StockadeError as error:
+        if error.reason != "PROGRAM_NOT_STARTED":
+            raise
+        raise CommandFailed(failed(error).message, Exit.NOT_RUN) from error
+    if as_json:
+        print_json(ending_document(ending, *kept))
+    elif ending.reason != "EXITED":
         say(f"stockade: {ending.detail}")
     sys.exit(exit_code(ending))
 
@@ -112,14 +135,38 @@ def stop(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @sandbox.command()
+@click.argument("name")
+@json_option
+def pause(name: str, as_json: bool) -> None:
+    """Freeze a sandbox: it keeps its memory and uses no processor. Its lifetime goes on."""
+    with stub(SERVICE, "sandbox") as service:
+        paused = service.PauseSandbox(sandbox_service_pb2.PauseSandboxRequest(name=name)).sandbox
+    print_json(paused) if as_json else click.echo(paused.name)
+
+
+@sandbox.command()
+@click.argument("name")
+@json_option
+def resume(name: str, as_json: bool) -> None:
+    """Let a frozen sandbox run on."""
+    with stub(SERVICE, "sandbox") as service:
+        resumed = service.ResumeSandbox(sandbox_service_pb2.ResumeSandboxRequest(name=name)).sandbox
+    print_json(resumed) if as_json else click.echo(resumed.name)
+
+
+@sandbox.command()
 @click.option("--tail", type=click.IntRange(min=0), default=0, help="Only the last so many lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
 @click.argument("name")
-def logs(name: str, tail: int, follow: bool) -> None:
+@json_option
+def logs(name: str, tail: int, follow: bool, as_json: bool) -> None:
     """Print what the sandbox's own process wrote."""
     request = sandbox_service_pb2.GetSandboxLogsRequest(name=name, tail=tail, follow=follow)
     with stub(SERVICE, "sandbox") as service:
         for line in service.GetSandboxLogs(request):
+            if as_json:
+                print_json(line)
+                continue
             is_error = line.stream == sandbox_service_pb2.LOG_STREAM_STDERR
             sink(stderr_bytes() if is_error else stdout_bytes())(line.data)
 
@@ -191,16 +238,19 @@ def _fields(each: sandbox_pb2.Sandbox) -> dict[str, str]:
 
 
 def _usage_fields(usage: sandbox_pb2.SandboxUsage) -> dict[str, str]:
-    network = usage.network
     return {
         "cpu": f"{_seconds(usage.cpu.total):.2f} s, throttled {_seconds(usage.cpu.throttled):.2f} s",
         "memory": f"{show_bytes(usage.memory.used_bytes)}, peak {show_bytes(usage.memory.peak_bytes)} "
         f"of {show_bytes(usage.memory.limit_bytes)}, {usage.memory.oom_kills} OOM kills",
         "processes": f"{usage.pids.used} of {usage.pids.limit}, {usage.pids.refused} refused",
         "disk": f"{show_bytes(usage.disk.used_bytes)} of {show_bytes(usage.disk.limit_bytes)}",
-        "network": f"{network.allowed_requests} requests passed, {network.refused_requests} refused, "
-        f"{show_bytes(network.sent_bytes)} out, {show_bytes(network.received_bytes)} in",
+        "network": _network(usage.network) if usage.HasField("network") else "the gate does not tell",
     }
+
+
+def _network(network: sandbox_pb2.NetworkUsage) -> str:
+    requests = f"{network.allowed_requests} requests passed, {network.refused_requests} refused"
+    return f"{requests}, {show_bytes(network.sent_bytes)} out, {show_bytes(network.received_bytes)} in"
 
 
 def _seconds(duration: DurationMessage) -> float:

@@ -11,17 +11,21 @@ from stockade_agent.errors import NotFound, StockadeError
 
 from stockade_cli.connection import stub
 from stockade_cli.durations import show_bytes
-from stockade_cli.output import print_table
+from stockade_cli.output import json_option, print_json, print_table
 
 _CLEAR = "\x1b[H\x1b[J"
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print one table and end.")
-def top(once: bool) -> None:
+@json_option
+def top(once: bool, as_json: bool) -> None:
     """Show what each sandbox that lives uses, renewed every second on a terminal."""
     before: dict[str, tuple[float, float]] = {}
     with stub(sandbox_service_pb2_grpc.SandboxServiceStub, "sandbox") as service:
+        if as_json:
+            print_json([{"sandbox": each, "usage": usage} for each, usage in _usages(service)])
+            return
         while True:
             rows = [_row(each, usage, before) for each, usage in _usages(service)]
             if not once and sys.stdout.isatty():

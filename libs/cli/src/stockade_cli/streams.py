@@ -1,13 +1,16 @@
 """A command's streams and those of this terminal, joined; and the exit code that its ending means here."""
 
 import asyncio
+import base64
 import contextlib
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import IO, Any, TypeVar
 
 from stockade.sandbox.v1 import exec_service_pb2
@@ -105,6 +108,24 @@ def exit_code(ending: Ending) -> int:
     if ending.signal is not None and ending.reason == "SIGNALLED":
         return 128 + ending.signal
     return _EXITS.get(ending.reason, _KILLED)
+
+
+def ending_document(ending: Ending, out: io.BytesIO, err: io.BytesIO) -> dict[str, Any]:
+    """How a command ended and what it wrote, for programs."""
+    return {
+        "ending": {**asdict(ending), "cpu": ending.cpu.total_seconds(), "wall": ending.wall.total_seconds()},
+        "exit_code": exit_code(ending),
+        "stdout": _text(out.getvalue()),
+        "stderr": _text(err.getvalue()),
+    }
+
+
+def _text(data: bytes) -> str | dict[str, str]:
+    """Text as it is, anything else in base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
 
 
 def run_interruptible(work: Coroutine[Any, Any, R]) -> R:

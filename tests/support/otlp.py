@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -31,12 +32,14 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[mis
 
     endpoint: str = ""
     spans: list[Span] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def Export(self, request: Any, context: grpc.ServicerContext) -> Any:
         """See the OTLP specification (opentelemetry.io/docs/specs/otlp)."""
         with self.lock:
             self.spans += _spans(request)
+            self.raw.append(request.SerializeToString())
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def of_trace(self, trace: str) -> list[Span]:
@@ -53,12 +56,13 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[mis
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """A receiver on a free loopback port, for as long as the block runs."""
+def receiver(socket: Path | None = None) -> Iterator[Receiver]:
+    """A receiver on `socket`, or else on a free loopback port, for as long as the block runs."""
     kept = Receiver()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(kept, server)
-    kept.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    port = server.add_insecure_port(f"unix:{socket}" if socket else "127.0.0.1:0")
+    kept.endpoint = f"unix:{socket}" if socket else f"127.0.0.1:{port}"
     server.start()
     try:
         yield kept

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stockade_embedding_cache.adapters.leases import MOST_HELD, MemoryLeases
+from stockade_embedding_cache.adapters.leases import MOST_HELD
 from stockade_embedding_cache.domain.ports import Leases
 
 from support.cache import TurnedClock, key
@@ -55,13 +55,28 @@ async def test_waiting_ends_with_its_time(leases: Leases) -> None:
     await asyncio.wait_for(leases.wait(A, [ONE], 0.05), 1)
 
 
-async def test_no_layer_fills_the_process_with_leases(clock: TurnedClock) -> None:
-    leases, many = MemoryLeases(clock=clock), [key(i) for i in range(MOST_HELD)]
-    await leases.acquire(A, many, "greedy", 30)
-    assert await leases.acquire(A, [key("more")], "greedy", 30) == [False]
-    assert await leases.acquire(B, [key("more")], "another", 30) == [True]
-    clock.now += 30
-    assert await leases.acquire(A, [key("more"), many[0]], "greedy", 30) == [True, True]
+async def take(leases: Leases, keys: list[bytes], ttl_s: float) -> list[bytes]:
+    """Those of many keys that one holder is granted, asked for as many at a time as a message holds."""
+    chunks = (keys[at : at + 4096] for at in range(0, len(keys), 4096))
+    granted = [bit for chunk in chunks for bit in await leases.acquire(A, chunk, "greedy", ttl_s)]
+    return [taken for taken, bit in zip(keys, granted, strict=True) if bit]
+
+
+async def test_no_layer_fills_the_cache_with_leases(leases: Leases) -> None:
+    more = [key(f"more {i}") for i in range(1000)]
+    taken = await take(leases, [key(i) for i in range(2 * MOST_HELD)], 30)
+    assert len(taken) == MOST_HELD
+    assert await leases.acquire(A, more, "greedy", 30) == [False] * len(more)
+    assert await leases.acquire(B, more, "another", 30) == [True] * len(more)
+    assert await leases.release(A, taken, "greedy") == MOST_HELD
+    assert await leases.acquire(A, more, "greedy", 30) == [True] * len(more)
+
+
+async def test_leases_that_ran_out_make_room(leases: Leases, clock: TurnedClock) -> None:
+    taken = await take(leases, [key(i) for i in range(2 * MOST_HELD)], 1)
+    clock.now += 1
+    await asyncio.sleep(1.1)
+    assert await leases.acquire(A, [key("more"), taken[0]], "another", 30) == [True, True]
 
 
 async def test_a_repeated_key_is_granted_once(leases: Leases) -> None:

@@ -20,6 +20,7 @@ from stockade_agent.embeddings import CachedEmbedder
 from stockade_agent.key import EmbeddingModel
 
 from support.cache import ServedCache, agent_headers, bits, f32, key, served_cache, start_cache, vector
+from support.otlp import receiver
 
 WIDE, BATCH = 256, 64
 
@@ -177,9 +178,10 @@ def test_settings_nobody_can_serve(root: Path, variable: str, value: str, mend: 
     assert "Traceback" not in str(failed.value)
 
 
-def test_a_text_is_found_in_no_store_log_or_record(root: Path) -> None:
+def test_a_text_is_found_in_no_store_log_span_or_record(root: Path) -> None:
     canary = "canary-5f1d8a"
-    with served_cache(root, log_level="DEBUG") as served:
+    (root / "run/services").mkdir(parents=True)
+    with receiver(root / "run/services/audit.sock") as spans, served_cache(root, log_level="DEBUG") as served:
         served.agent("a")
         embed = CachedEmbedder(
             served.channels[-1],
@@ -191,6 +193,8 @@ def test_a_text_is_found_in_no_store_log_or_record(root: Path) -> None:
         assert served.operator().GetSize(pb.GetSizeRequest(layer="agents/a")).size.entries == 1
         served.process.send_signal(signal.SIGTERM)
         served.process.wait(15)
+        assert {"LeaseCompute", "CompleteCompute"} <= {span.name.rpartition("/")[2] for span in spans.spans}
+        assert [sent for sent in spans.raw if canary.encode() in sent] == []
     written = [path for path in root.rglob("*") if path.is_file()]
     assert any(path.name == "vectors.sqlite" for path in written)
     assert any("journals" in path.parts for path in written)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stockade_agent.client import Stockade as Stockade
     from stockade_agent.decider import LocalDecider as LocalDecider
     from stockade_agent.decider import LocalDecision as LocalDecision
+    from stockade_agent.embeddings import CachedEmbedder as CachedEmbedder
     from stockade_agent.errors import DeadlineExceeded as DeadlineExceeded
     from stockade_agent.errors import Exhausted as Exhausted
     from stockade_agent.errors import InvalidRequest as InvalidRequest
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from stockade_agent.files import FileInfo as FileInfo
     from stockade_agent.flag_provider import FileProvider as FileProvider
     from stockade_agent.flags import Walls as Walls
+    from stockade_agent.key import EmbeddingModel as EmbeddingModel
     from stockade_agent.messages import MessageLimiter as MessageLimiter
     from stockade_agent.messages import Permit as Permit
     from stockade_agent.processes import AsyncProcess as AsyncProcess
@@ -46,6 +48,7 @@ _MODULES = {
     "base_agent": ("BaseAgent", "TaskResult"),
     "client": ("AsyncStockade", "Stockade"),
     "decider": ("LocalDecider", "LocalDecision"),
+    "embeddings": ("CachedEmbedder",),
     "errors": (
         "DeadlineExceeded",
         "Exhausted",
@@ -59,6 +62,7 @@ _MODULES = {
     "files": ("FileInfo",),
     "flag_provider": ("FileProvider",),
     "flags": ("Walls",),
+    "key": ("EmbeddingModel",),
     "messages": ("MessageLimiter", "Permit"),
     "processes": ("AsyncProcess", "Process"),
     "sandbox": ("AsyncSandbox", "Ending", "Result", "Sandbox"),

@@ -7,6 +7,7 @@ script:
     …#index   a sorted set of its keys by expiry: what is there, how much, and what expires next
     …#heads   a hash from key to head (record.py): what a listing shows, and each value's size
     …#bytes   the sum of the sizes
+    …#leases  a sorted set of who computes what, by when that ends
 
 and for each layer its epoch, and in one hash for all layers their sizes. Nothing here scans a keyspace: no KEYS, no
 FLUSHDB, no CONFIG; other users of the same Redis are neither seen nor touched.

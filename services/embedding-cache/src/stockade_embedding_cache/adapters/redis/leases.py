@@ -5,14 +5,17 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 
-from stockade_embedding_cache.adapters.leases import MemoryLeases
-from stockade_embedding_cache.adapters.redis.connection import RedisConnection, script
-from stockade_embedding_cache.adapters.redis.store import PREFIX
+from stockade_embedding_cache.adapters.leases import MOST_HELD, MemoryLeases
+from stockade_embedding_cache.adapters.redis.connection import Command, RedisConnection, script
+from stockade_embedding_cache.adapters.redis.store import TAGS, group, tag_name
 from stockade_embedding_cache.domain.ports import Clock, StoreUnavailable
 
 POLL_S = 0.02
-_RELEASE = script("release")
+MOST_OF_A_TAG = MOST_HELD // len(TAGS)
+"""Leases of one tag at once: keys are digests, so that tags fill alike."""
+_ACQUIRE, _RELEASE = script("acquire"), script("release")
 
 
 class RedisLeases:
@@ -25,18 +28,22 @@ class RedisLeases:
         self._poller: asyncio.Task[None] | None = None
 
     async def acquire(self, layer: str, keys: Sequence[bytes], lease_id: str, ttl_s: float) -> list[bool]:
-        life_ms = max(1, int(ttl_s * 1000))
-        takes = [("SET", _lease(layer, key), lease_id, "NX", "PX", life_ms) for key in keys]
+        life_ms, groups = max(1, int(ttl_s * 1000)), group(keys)
+        takes = [_script(_ACQUIRE, layer, tag, tagged, lease_id, life_ms, MOST_OF_A_TAG) for tag, tagged in groups]
         try:
-            return [bool(reply) for reply in await self._redis.run(takes)]
+            replies = await self._redis.write(takes)
         except StoreUnavailable:
             return await self._local.acquire(layer, keys, lease_id, ttl_s)
+        bits = zip(chain.from_iterable(replies), chain.from_iterable(tagged for _, tagged in groups), strict=True)
+        granted = {key for bit, key in bits if bit}
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}  # a key asked for twice is granted once
+        return [key in granted and first[key] == i for i, key in enumerate(keys)]
 
     async def release(self, layer: str, keys: Sequence[bytes], lease_id: str) -> int:
         held = await self._local.release(layer, keys, lease_id)
-        ends = [("EVAL", _RELEASE, 1, _lease(layer, key), lease_id) for key in set(keys)]
         with suppress(StoreUnavailable):  # then they run out
-            held += sum(await self._redis.run(ends))
+            ends = [_script(_RELEASE, layer, tag, tagged, lease_id) for tag, tagged in group(keys)]
+            held += sum(await self._redis.write(ends))
         self._wake(layer)
         return held
 
@@ -69,5 +76,10 @@ class RedisLeases:
             changed.set()
 
 
+def _script(text: str, layer: str, tag: int, keys: Sequence[bytes], *arguments: object) -> Command:
+    leases = [_lease(layer, key) for key in keys]
+    return ("EVAL", text, 1 + len(leases), tag_name(layer, tag) + b"#leases", *leases, *arguments)
+
+
 def _lease(layer: str, key: bytes) -> bytes:
-    return f"{PREFIX}:{{{layer}:{key[0] >> 4:x}}}".encode() + b"!" + key
+    return tag_name(layer, key[0] >> 4) + b"!" + key

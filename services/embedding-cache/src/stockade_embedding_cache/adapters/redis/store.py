@@ -31,11 +31,11 @@ class RedisStore:
 
     @property
     def degraded_since(self) -> float | None:
-        return self._redis.breaker.since
+        return self._redis.degraded_since
 
     async def get(self, layer: str, keys: Sequence[bytes]) -> Batch:
         # One MGET for each tag in a cluster; elsewhere one in all.
-        groups = [tagged for _, tagged in _by_tag(keys)] if self._redis.cluster else [list(dict.fromkeys(keys))]
+        groups = [tagged for _, tagged in group(keys)] if self._redis.cluster else [list(dict.fromkeys(keys))]
         reads = [("MGET", *_values(layer, group)) for group in groups if group]
         # The epoch is read first: entries may be newer than it, never older.
         epoch, *replies = await self._redis.run([("GET", _epoch(layer)), *reads])
@@ -49,7 +49,7 @@ class RedisStore:
         return Batch(entries, int(epoch or 0), len(damaged))
 
     async def has(self, layer: str, keys: Sequence[bytes]) -> list[bool]:
-        by_tag = _by_tag(keys)
+        by_tag = group(keys)
         replies = await self._redis.run([("ZMSCORE", _index(layer, tag), *tagged) for tag, tagged in by_tag])
         now = self._clock()
         expiry = {
@@ -63,9 +63,9 @@ class RedisStore:
     async def put(self, layer: str, entries: Mapping[bytes, Entry]) -> Stored:
         largest = min(self.quota.bytes, self.total.bytes)
         refused = frozenset(key for key, entry in entries.items() if len(entry.data) > largest)
-        by_tag = _by_tag([key for key in entries if key not in refused])
+        by_tag = group([key for key in entries if key not in refused])
         puts = [self._put(layer, tag, {key: entries[key] for key in tagged}) for tag, tagged in by_tag]
-        _, epoch, *_ = await self._redis.run([_begin(layer), ("GET", _epoch(layer)), *puts])
+        _, epoch, *_ = await self._redis.write([_begin(layer), ("GET", _epoch(layer)), *puts])
         return Stored(refused, await self._make_room(layer), int(epoch))
 
     async def delete(self, layer: str, keys: Sequence[bytes]) -> int:
@@ -149,7 +149,7 @@ class RedisStore:
         counts = await self._redis.run([("ZCARD", _index(layer, tag)) for tag in TAGS])
         fullest = max(TAGS, key=lambda tag: counts[tag])
         share = max(1, min(surplus, counts[fullest] // 4))
-        (removed,) = await self._redis.run([_removal(layer, fullest, "soonest", share)])
+        (removed,) = await self._redis.write([_removal(layer, fullest, "soonest", share)])
         return int(removed[0])
 
     async def _measure(self, layer: str) -> Size:
@@ -158,7 +158,7 @@ class RedisStore:
         sums = [("GET", _beside(layer, tag)[2]) for tag in TAGS]
         replies = await self._redis.run([*counts, *sums])
         size = Size(sum(replies[:16]), sum(int(reply or 0) for reply in replies[16:]))
-        await self._redis.run([("HSET", _LAYERS, layer, f"{size.entries} {size.bytes}")])
+        await self._redis.write([("HSET", _LAYERS, layer, f"{size.entries} {size.bytes}")])
         return size
 
     async def _tag(self, layer: str, tag: int) -> list[Listed]:
@@ -166,8 +166,8 @@ class RedisStore:
         return [record.decode_head(key, head) for key, head in _pairs(fields)]
 
     async def _remove(self, layer: str, keys: Sequence[bytes]) -> Size:
-        removals = [_removal(layer, tag, "these", *tagged) for tag, tagged in _by_tag(keys)]
-        removed = _sum(await self._redis.run(removals))
+        removals = [_removal(layer, tag, "these", *tagged) for tag, tagged in group(keys)]
+        removed = _sum(await self._redis.write(removals))
         await self._measure(layer)
         return removed
 
@@ -177,37 +177,38 @@ class RedisStore:
     async def _sweep(self, layer: str, *which: object) -> Size:
         """Remove all that `which` says, in strokes that do not hold Redis up."""
         swept = Size()
-        while (stroke := _sum(await self._redis.run([_removal(layer, tag, *which) for tag in TAGS]))).entries:
+        while (stroke := _sum(await self._redis.write([_removal(layer, tag, *which) for tag in TAGS]))).entries:
             swept += stroke
         if swept.entries:
             await self._measure(layer)
         return swept
 
     async def _advance(self, layer: str) -> None:
-        await self._redis.run([_begin(layer), ("INCR", _epoch(layer))])
+        await self._redis.write([_begin(layer), ("INCR", _epoch(layer))])
 
 
-def _by_tag(keys: Iterable[bytes]) -> list[tuple[int, list[bytes]]]:
+def group(keys: Iterable[bytes]) -> list[tuple[int, list[bytes]]]:
     """Keys, each once, by their first nibble."""
     return [(tag, list(tagged)) for tag, tagged in groupby(sorted(set(keys)), key=lambda key: key[0] >> 4)]
 
 
-def _hashed(layer: str, tag: int) -> bytes:
+def tag_name(layer: str, tag: int) -> bytes:
+    """What the names of all that a tag holds begin with."""
     return f"{PREFIX}:{{{layer}:{tag:x}}}".encode()
 
 
 def _values(layer: str, keys: Iterable[bytes]) -> list[bytes]:
     """The names of the keys' values."""
-    prefixes = [_hashed(layer, tag) + b"=" for tag in TAGS]
+    prefixes = [tag_name(layer, tag) + b"=" for tag in TAGS]
     return [prefixes[key[0] >> 4] + key for key in keys]
 
 
 def _index(layer: str, tag: int) -> bytes:
-    return _hashed(layer, tag) + b"#index"
+    return tag_name(layer, tag) + b"#index"
 
 
 def _beside(layer: str, tag: int) -> tuple[bytes, bytes, bytes]:
-    hashed = _hashed(layer, tag)
+    hashed = tag_name(layer, tag)
     return hashed + b"#index", hashed + b"#heads", hashed + b"#bytes"
 
 
@@ -221,7 +222,7 @@ def _begin(layer: str) -> Command:
 
 
 def _removal(layer: str, tag: int, *which: object) -> Command:
-    return ("EVAL", _REMOVE, 3, *_beside(layer, tag), _hashed(layer, tag) + b"=", *which)
+    return ("EVAL", _REMOVE, 3, *_beside(layer, tag), tag_name(layer, tag) + b"=", *which)
 
 
 def _sum(removed: Iterable[Sequence[int]]) -> Size:

@@ -1,9 +1,10 @@
--- Ends leases that their holder gives back. Returns how many it held.
--- KEYS: leases; ARGV: the holder
+-- Ends leases of one tag that their holder gives back. Returns how many it held.
+-- KEYS: a sorted set of the tag's leases by their end, then the leases; ARGV: the holder
 local count = 0
-for _, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[1] then
-    count = count + redis.call('DEL', key)
+for i = 2, #KEYS do
+  if redis.call('GET', KEYS[i]) == ARGV[1] then
+    redis.call('ZREM', KEYS[1], KEYS[i])
+    count = count + redis.call('DEL', KEYS[i])
   end
 end
 return count

@@ -73,6 +73,7 @@ class BaseAgent:
         self.name, self.agent_type = name, agent_type
         self._stockade, self._embedder = stockade, embedder
         self._walls, self._flags = walls or Walls(), flags
+        self._gated = inside_sandbox()
         self._open = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._local: LocalDecider | None = None
@@ -212,12 +213,11 @@ class BaseAgent:
 
     async def _decide(self, scheme: str, host: str, port: int, method: str) -> LocalDecision | None:
         """The decision, or None where the gate is left to make it: it takes no lease with a CONNECT from a client."""
-        gated = inside_sandbox()
-        if gated and scheme == "https":
+        if self._gated and scheme == "https":
             return None
-        decider = await self._decider()
+        decider = self._local or await self._decider()
         decision = decider.decide(host, port)
-        if decision is None and not gated:
+        if decision is None and not self._gated:
             with typed_errors():
                 decision = await decider.check(host, port, method)
         if decision is not None and not decision.allowed:

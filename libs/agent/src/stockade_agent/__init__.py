@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stockade_agent.errors import InvalidRequest as InvalidRequest
     from stockade_agent.errors import NetworkPolicyError as NetworkPolicyError
     from stockade_agent.errors import NotFound as NotFound
+    from stockade_agent.errors import NotServed as NotServed
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
     from stockade_agent.errors import Unreachable as Unreachable
@@ -55,6 +56,7 @@ _MODULES = {
         "InvalidRequest",
         "NetworkPolicyError",
         "NotFound",
+        "NotServed",
         "Refused",
         "StockadeError",
         "Unreachable",

@@ -52,7 +52,10 @@ class StockadeError(Exception):
         details = rpc_status.from_call(call)
         facts = _facts(details.details) if details else {}
         code = call.code().name
-        return _BY_CODE.get(code, StockadeError)(call.details() or code, code=code, **facts)
+        message = call.details() or code
+        if code == "UNIMPLEMENTED" and not facts:
+            message = f"the service does not know this call ({message}): it is older than this client; upgrade it"
+        return _BY_CODE.get(code, StockadeError)(message, code=code, **facts)
 
 
 class Unreachable(StockadeError):
@@ -77,6 +80,10 @@ class Exhausted(StockadeError):
 
 class DeadlineExceeded(StockadeError):
     """The call took longer than it was given (DEADLINE_EXCEEDED)."""
+
+
+class NotServed(StockadeError):
+    """The service does not know the call, or does not serve it yet (UNIMPLEMENTED)."""
 
 
 class NetworkPolicyError(StockadeError):
@@ -120,6 +127,7 @@ _BY_CODE: dict[str, type[StockadeError]] = {
     "UNAUTHENTICATED": Refused,
     "RESOURCE_EXHAUSTED": Exhausted,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "UNIMPLEMENTED": NotServed,
 }
 
 

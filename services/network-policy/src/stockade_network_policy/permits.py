@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from stockade_rpckit import threads
 from stockade_rpckit.logs import get_logger
 
+from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal
 from stockade_network_policy.domain.permits import Key, MessageLimit, counted_as, limit_for
+from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore
 
 log = get_logger(__name__)
@@ -39,7 +41,14 @@ class Messages:
         limit = limit_for(self._limits, message_type, agent_type)
         name, limits = counted_as(agent, limit), limit.limits()
         refusal = await self._counting.take(name, limits, count=permits)
-        return Permits(limit, refusal, (await self._counting.usage(name, limits)).burst_left)
+        return Permits(limit, refusal, await self._left(name, limits))
+
+    async def _left(self, name: str, limits: Limits) -> int:
+        """What could be had at once; 0 where nobody says: the permits are taken, whatever comes of this question."""
+        try:
+            return (await self._counting.usage(name, limits)).burst_left
+        except LimitsUnavailable:
+            return 0
 
     async def set(self, limit: MessageLimit) -> None:
         """Sets a limit; in force when this returns. What was counted stays."""

@@ -1,6 +1,6 @@
 -- What has been counted of one agent, as domain/limits.py has it, line by line; both pass one suite of tests.
 --
--- KEYS[1]  the agent's hash: spent, at, held, r:<minute> requests, b:<minute> bytes, t:<tunnel> its end,
+-- KEYS[1]  the agent's hash: spent, at, held, back (all that was ever given back), r:<minute> requests, b:<minute> bytes, t:<tunnel> its end,
 --          l:<lease> its end and one digit a ticket (1: used)
 -- ARGV     now in microseconds (a test's clock; empty: Redis TIME), requests_per_minute, requests_per_hour, burst_size,
 --          max_tunnels, bytes_per_hour, tunnel lifetime in microseconds; what follows is the operation's own
@@ -8,6 +8,7 @@
 -- This is the beginning of each script; the operation's file follows, and ends with `return answer(...)`.
 
 local MINUTE, SLOTS = 60000000, 61
+local TAKES_KEPT = 30000 -- milliseconds in which a take can be given back
 local TUNNEL_RETRY, LONGEST_TUNNEL = 1000000, 24 * 60 * MINUTE
 
 local key, own = KEYS[1], 8
@@ -28,7 +29,7 @@ local function ceil_div(a, b)
   return rest > 0 and (a - rest) / b + 1 or (a - rest) / b
 end
 
-local spent, at, held = 0, 0, 0
+local spent, at, held, back = 0, 0, 0, 0
 local requests, received = { total = 0, slots = {}, newest = this_minute }, { total = 0, slots = {}, newest = this_minute }
 local tunnels, leases, open_tunnels = {}, {}, 0
 local set, gone, longest = {}, {}, 0
@@ -89,6 +90,7 @@ local function read_all()
     if field == 'spent' then spent = tonumber(value)
     elseif field == 'at' then at = tonumber(value)
     elseif field == 'held' then held = tonumber(value)
+    elseif field == 'back' then back = tonumber(value)
     elseif kind == 'r:' then read_slot(requests, field, tonumber(name), tonumber(value))
     elseif kind == 'b:' then read_slot(received, field, tonumber(name), tonumber(value))
     elseif kind == 't:' then

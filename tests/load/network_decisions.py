@@ -131,9 +131,11 @@ async def _storm(service: PolicyService, count: int) -> int:
 
 
 async def _heard(stub: decision_service_pb2_grpc.DecisionServiceStub) -> bool:
-    while (decision := (await stub.CheckRequest(asking("bursting"))).decision).rule == "limits_unavailable":
+    while True:
+        decision = (await stub.CheckRequest(asking("bursting"))).decision
+        if decision.rule != "limits_unavailable":
+            return decision.verdict == pb.VERDICT_ALLOW
         await asyncio.sleep(decision.retry_after.ToNanoseconds() / 1e9)
-    return decision.verdict == pb.VERDICT_ALLOW
 
 
 async def limit_error(services: list[PolicyService]) -> Figure:

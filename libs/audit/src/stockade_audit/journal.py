@@ -23,6 +23,7 @@ from stockade_audit.errors import AuditError, RecordUnavailable, SlotBusy
 from stockade_audit.keys import SigningKey
 from stockade_audit.keystore import KeyStore
 from stockade_audit.keystore_sqlite import SqliteKeyStore
+from stockade_audit.pseudonyms import Pseudonym, pseudonyms
 from stockade_audit.recovery import find_leaves, recover
 from stockade_audit.sealing import Opener, Sealer
 from stockade_audit.segment import SEGMENT_BYTES
@@ -64,6 +65,7 @@ class Journal:
         self, writer: Writer, lock: IO[bytes], keys: KeyStore, found_open: dict[str, dict[str, object]]
     ) -> None:
         self._lock, self._keys = lock, keys
+        self._pseudonym = pseudonyms(keys.pseudonym_key())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._gathered: list[Pending] = []
@@ -132,6 +134,11 @@ class Journal:
         if self._writer.stop(timeout_s):
             self._keys.close()
         self._lock.close()
+
+    @property
+    def pseudonym(self) -> Pseudonym:
+        """From an agent's id or a person's name to what copies of the record carry in its place."""
+        return self._pseudonym
 
     @property
     def unavailable(self) -> str:
@@ -249,10 +256,19 @@ def _make_directories(root: Path, directory: Path) -> None:
         directory.chmod(0o2750)
 
 
+def _take(lock: IO[bytes]) -> None:
+    """Lock it; once more after a moment, since the daemon tries locks to learn which slots run."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.05)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _lock(directory: Path) -> IO[bytes]:
     lock = open(directory / "lock", "a+b")  # noqa: SIM115 - held until the journal is closed
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock)
     except BlockingIOError as error:
         lock.seek(0)
         holder = lock.read().decode(errors="replace").strip() or "unknown"

@@ -101,7 +101,7 @@ class Pipeline:
             if contract.ANYONE not in call.method.callers:
                 call.principal = self._authenticate(metadata)
                 identity.enter(call.principal)
-                call.span.set_attribute("stockade.principal", f"{call.principal.kind}:{call.principal.name}")
+                call.span.set_attribute("stockade.principal", self._recorder.alias(call.principal))
         finally:
             ids = call.span.get_span_context()
             call.record = self._recorder.open(

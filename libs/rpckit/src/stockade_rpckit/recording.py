@@ -98,6 +98,11 @@ class Recorder:
         _current.set(record)
         return record
 
+    def alias(self, principal: Principal) -> str:
+        """A caller as copies of the record name it: a service as it is, everybody else by a pseudonym."""
+        name = principal.name if principal.kind is PrincipalKind.SERVICE else self._journal.pseudonym(principal.name)
+        return f"{principal.kind}:{name}"
+
     async def begin(self, method: Method, record: Record, request: Message | None) -> None:
         """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable."""
         if request is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stockade_audit import Action, Entry, Journal
 from stockade_audit.daemon.domain.errors import FindingNotFound
-from stockade_audit.daemon.domain.finding import Finding, Raised, Rules, finding_of
+from stockade_audit.daemon.domain.finding import OF_AGENTS, Finding, Raised, Rules, finding_of
 from stockade_audit.daemon.domain.query import Cursor, Filter, Row
 from stockade_audit.daemon.indexing import Arrived
 from stockade_audit.daemon.record import Record
@@ -33,7 +33,10 @@ class Findings:
     async def raise_(self, raised: Raised) -> None:
         """Write a finding down. RecordUnavailable when that cannot be."""
         told = {"detail": raised.summary, "entries": " ".join(raised.entry_ids)}
-        entry = Entry(action=Action.ALERT, reason=raised.kind, resource=raised.subject, metadata=dict(told))
+        agent = raised.subject if raised.kind in OF_AGENTS else ""
+        entry = Entry(
+            action=Action.ALERT, reason=raised.kind, resource=raised.subject, agent=agent, metadata=dict(told)
+        )
         await self.journal.append(entry)
 
     async def move(self, finding: Finding, action: Action, principal: str, disposition: str, note: str) -> None:
@@ -43,6 +46,7 @@ class Findings:
             principal_kind="operator",
             principal=principal,
             resource=finding.subject,
+            agent=finding.subject if finding.kind in OF_AGENTS else "",
             reason=disposition,
             intent_id=finding.id,
             metadata={"note": note},

@@ -5,6 +5,7 @@ from stockade.audit.v1 import (
     audit_service_pb2_grpc,
     finding_service_pb2_grpc,
     integrity_service_pb2_grpc,
+    retention_service_pb2_grpc,
     trace_service_pb2_grpc,
 )
 from stockade_rpckit import threads
@@ -13,10 +14,20 @@ from stockade_rpckit.settings import refuse
 
 from stockade_audit import Journal
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
+from stockade_audit.daemon.adapters.holds_sqlite import SqliteHolds
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
-from stockade_audit.daemon.background import fold_claims, index_journals, prune_spans, sign_heads
+from stockade_audit.daemon.background import (
+    fold_claims,
+    index_journals,
+    keep_erased,
+    prune_spans,
+    retain,
+    sign_heads,
+)
 from stockade_audit.daemon.domain.claims import Claims
+from stockade_audit.daemon.domain.retention import parse_retention
+from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
@@ -24,6 +35,7 @@ from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
 from stockade_audit.daemon.handlers.findings import FindingHandler
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
+from stockade_audit.daemon.handlers.retention import RetentionHandler, described
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Indexer
@@ -35,6 +47,7 @@ from stockade_audit.head import ORIGIN
 from stockade_audit.keys import SigningKey
 from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.sealing import Opener
+from stockade_audit.tombstones import Tombstones
 from stockade_audit.witness import DirectoryWitness
 
 
@@ -54,8 +67,11 @@ async def _wire(settings: AuditSettings) -> Wiring:
     heads = SqliteHeads(settings.directory / "heads.sqlite")
     spans = SqliteSpans(settings.directory / "spans.sqlite")
     keys = SqliteKeyStore(settings.directory / "keys")
-    opener = Opener(keys)
+    tombstones, holds = Tombstones(settings.tombstones_file), SqliteHolds(settings.directory / "holds.sqlite")
+    opener = Opener(keys, tombstones)
     indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
+    eraser = Eraser(settings.journals, keys, tombstones, indexer, spans, holds, journal.pseudonym)
+    keep_time = parse_retention(settings.retention)
     witness = DirectoryWitness(settings.witness_directory, key.verifier)
     keeper = HeadKeeper(indexer, heads, witness, key)
     record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
@@ -65,7 +81,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
 
     async def drain() -> None:
         await forwarder.drain(1.0)
-        for part in (indexer, index, heads, spans, keys):
+        for part in (indexer, index, heads, spans, holds, keys):
             part.close()
 
     return Wiring(
@@ -86,9 +102,15 @@ async def _wire(settings: AuditSettings) -> Wiring:
                 FindingHandler(findings),
             ),
             Served(
+                "stockade.audit.v1.RetentionService",
+                retention_service_pb2_grpc.add_RetentionServiceServicer_to_server,
+                RetentionHandler(eraser),
+                described(journal.pseudonym),
+            ),
+            Served(
                 "stockade.audit.v1.TraceService",
                 trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
-                TraceHandler(spans),
+                TraceHandler(spans, eraser.names),
             ),
             Served(
                 "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -103,6 +125,8 @@ async def _wire(settings: AuditSettings) -> Wiring:
             lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             lambda: fold_claims(claims, journal),
+            lambda: keep_erased(eraser, journal),
+            lambda: retain(eraser, keep_time, journal),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,

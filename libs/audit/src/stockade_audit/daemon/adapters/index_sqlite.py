@@ -1,7 +1,8 @@
 """The index in SQLite: where each entry lies, by what it is looked for, and counts by minute."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -150,6 +151,19 @@ class SqliteIndex:
     def get(self, identity: str) -> Row | None:
         return next(iter(self._rows("WHERE id = ? ORDER BY time_ns LIMIT 1", [identity])), None)
 
+    def forget_keys(self, numbers: Collection[int]) -> int:
+        with self._writing, self._writer as db:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS gone (number INTEGER PRIMARY KEY)")
+            db.execute("DELETE FROM gone")
+            db.executemany("INSERT INTO gone VALUES (?)", [(number,) for number in numbers])
+            (rows,) = db.execute(_COUNT_ROWS).fetchone()
+            for statement in _FORGET_ROWS:
+                db.execute(statement)
+            db.execute(_MOVE_ROLLUPS)
+            db.execute("DELETE FROM rollups WHERE agent_key IN gone")
+        self._truncate()
+        return int(rows)
+
     def related(self, identity: str) -> list[Row]:
         return self._rows("WHERE intent_id = ? ORDER BY time_ns LIMIT 100", [identity])
 
@@ -190,6 +204,16 @@ class SqliteIndex:
                 self._writer.execute(f"DROP TABLE IF EXISTS {table}")
         self._writer.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
 
+    def _truncate(self) -> None:
+        """Leave nothing of what was overwritten in the write-ahead log; readers are waited for."""
+        deadline = time.monotonic() + 10
+        while True:
+            with self._writing:
+                (busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy or time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=10)
         # FULL is not needed: what a power cut takes from the index is read from the journals again.
@@ -199,6 +223,21 @@ class SqliteIndex:
 
 _ADD_ROLLUP: Final = """
 INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes_sent = bytes_sent + excluded.bytes_sent,
+    bytes_received = bytes_received + excluded.bytes_received, duration_us = duration_us + excluded.duration_us
+"""
+
+
+_COUNT_ROWS: Final = "SELECT COUNT(*) FROM entries WHERE agent_key IN gone OR principal_key IN gone"
+_FORGET_ROWS: Final = tuple(
+    f"UPDATE entries SET {name} = NULL, {name}_key = 0 WHERE {name}_key IN gone"  # noqa: S608 - names of ours
+    for name in _KEYS
+)
+_MOVE_ROLLUPS: Final = """
+INSERT INTO rollups
+SELECT slot, minute, service, action, '', agent_type, domain, 0,
+    SUM(count), SUM(bytes_sent), SUM(bytes_received), SUM(duration_us)
+FROM rollups WHERE agent_key IN gone GROUP BY slot, minute, service, action, agent_type, domain
 ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes_sent = bytes_sent + excluded.bytes_sent,
     bytes_received = bytes_received + excluded.bytes_received, duration_us = duration_us + excluded.duration_us
 """

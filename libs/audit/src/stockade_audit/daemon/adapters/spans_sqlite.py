@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -11,6 +11,7 @@ from typing import Any, Final
 from stockade_audit.daemon.domain.errors import TraceNotFound
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
 
+_PRAGMAS: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS spans (
     trace_id TEXT, span_id TEXT, parent_span_id TEXT, name TEXT, service TEXT, kind TEXT, start_ns INTEGER,
@@ -31,13 +32,16 @@ FROM spans t WHERE trace_id = ? GROUP BY trace_id
 """
 
 
+_CARRYING: Final = "SELECT trace_id, span_id FROM spans WHERE instr(attributes, ?)"
+
+
 class SqliteSpans:
     """One connection under a lock. A crash may lose the last spans: they are a help, never the record."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
+        self._db.executescript(_PRAGMAS + _SCHEMA)
         path.chmod(0o600)
         self._lock = Lock()
 
@@ -72,6 +76,17 @@ class SqliteSpans:
                 raise TraceNotFound(prefix, several=bool(ids))
             rows = self._db.execute("SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, end_ns DESC", ids[0])
             return [_span(row) for row in rows]
+
+    def forget(self, subjects: Collection[str]) -> int:
+        with self._writing() as db:
+            spans = [row for name in subjects for row in db.execute(_CARRYING, (name,))]
+            db.executemany("DELETE FROM spans WHERE trace_id = ? AND span_id = ?", spans)
+            traces = {(trace_id,) for trace_id, _ in spans}
+            db.executemany("DELETE FROM traces WHERE trace_id = ?", traces)
+            db.executemany(_SUMMARISE, traces)
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return len(spans)
 
     def prune(self, before_ns: int, keep: int) -> int:
         with self._writing() as db:

@@ -33,6 +33,9 @@ KINDS: Final = (
 )
 
 
+OF_AGENTS: Final = frozenset({"BLOCK_SPIKE", "SANDBOX_ESCAPE"})  # whose subject is an agent
+
+
 @dataclass(frozen=True, slots=True)
 class Raised:
     """A finding to be written down, with the entries that show it."""

@@ -47,7 +47,7 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         digest = f"{filter_.digest}{newest_first:d}"
         after = Cursor.parse(request.page_token, digest) if request.page_token else None
         page = await threads.run(self._record.page, filter_, request.page_size or 100, newest_first, after)
-        _read(request.filter, len(page.entries))
+        self._read(request.filter, len(page.entries))
         return audit.ListEntriesResponse(
             entries=_entries(page.entries),
             next_page_token=page.next.token(digest) if page.next else "",
@@ -66,7 +66,7 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
     async def TailEntries(
         self, request: audit.TailEntriesRequest, _context: Any
     ) -> AsyncIterator[audit.TailEntriesResponse]:
-        current_record().set(action=Action.READ, metadata=_described(request.filter))
+        current_record().set(action=Action.READ, metadata=self._described(request.filter))
         filter_ = messages.filter_of(request.filter)
         async with self._tails.follow() as arriving:
             page = await threads.run(self._backlog, request, filter_)
@@ -99,7 +99,7 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         while (chunk := await threads.run(next, parts, None)) is not None:
             yield audit.ExportEntriesResponse(chunk=chunk, entries=export.entries, indexed_through=through)
             through = []
-        _read(request.filter, export.entries)
+        self._read(request.filter, export.entries)
 
     async def AppendEntry(self, request: audit.AppendEntryRequest, _context: Any) -> audit.AppendEntryResponse:
         self._admit(1)
@@ -118,6 +118,18 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
         return audit.BatchAppendEntriesResponse(
             ids=[entry.id for entry in entries], journal=self._slot, position=position
         )
+
+    def _described(self, message: entry_pb2.EntryFilter) -> dict[str, Any]:
+        """A filter in the entry that says the record was read: pseudonyms, since that entry is of whoever reads."""
+        shown = entry_pb2.EntryFilter()
+        shown.CopyFrom(message)
+        for name in ("agents", "principals"):
+            del getattr(shown, name)[:]
+            getattr(shown, name).extend(map(self._journal.pseudonym, getattr(message, name)))
+        return {"filter": " ".join(str(shown).split())} if message.ByteSize() else {}
+
+    def _read(self, message: entry_pb2.EntryFilter, count: int) -> None:
+        current_record().set(action=Action.READ, metadata={**self._described(message), "entries": count})
 
     def _admit(self, count: int) -> None:
         """Hold an agent to its share; what is refused is counted, not recorded one by one."""
@@ -158,15 +170,6 @@ class AuditHandler(audit_service_pb2_grpc.AuditServiceServicer):  # type: ignore
 
 def _entries(found: Iterable[tuple[Row, Opened]]) -> list[entry_pb2.Entry]:
     return [messages.entry_message(row.slot, row.position, entry) for row, entry in found]
-
-
-def _described(message: entry_pb2.EntryFilter) -> dict[str, Any]:
-    """A filter in the entry that says the record was read."""
-    return {"filter": " ".join(str(message).split())} if message.ByteSize() else {}
-
-
-def _read(message: entry_pb2.EntryFilter, count: int) -> None:
-    current_record().set(action=Action.READ, metadata={**_described(message), "entries": count})
 
 
 def _tail_response(found: Iterable[tuple[Row, Opened]], indexed: list[Indexed]) -> audit.TailEntriesResponse:

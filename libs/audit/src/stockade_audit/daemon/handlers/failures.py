@@ -30,6 +30,9 @@ FAILURES: FailureTable = {
     errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
     errors.FindingNotFound: _failure(StatusCode.NOT_FOUND, "FINDING_NOT_FOUND", "identity"),
     errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
+    errors.SubjectHeld: _failure(StatusCode.FAILED_PRECONDITION, "SUBJECT_HELD", "hold"),
+    errors.HoldNotFound: _failure(StatusCode.NOT_FOUND, "HOLD_NOT_FOUND", "id"),
+    errors.RequestIdReused: _failure(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "request_id"),
     errors.ClaimsTooFast: _failure(StatusCode.RESOURCE_EXHAUSTED, "CLAIMS_TOO_FAST", "agent"),
     HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
 }

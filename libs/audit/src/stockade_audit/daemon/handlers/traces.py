@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
@@ -27,14 +28,16 @@ QUEUE = 1024  # exports waiting to be stored
 _KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in trace_pb2.Span.SpanKind.items()}
 _STATUS = {0: "", 1: "OK", 2: "ERROR"}
 _SHOWN_STATUS = {"": traces.SPAN_STATUS_UNSPECIFIED, "OK": traces.SPAN_STATUS_OK, "ERROR": traces.SPAN_STATUS_ERROR}
+_PRINCIPAL = "stockade.principal"  # kind:name; the name of whoever is no service is a pseudonym
 _TEXT = 4096  # characters kept of one attribute
 
 
 class TraceHandler(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
     """Traces kept on this machine."""
 
-    def __init__(self, spans: Spans) -> None:
-        self._spans = spans
+    def __init__(self, spans: Spans, names: Callable[[], Mapping[str, str]]) -> None:
+        """`names` gives whose pseudonym is whose; it blocks."""
+        self._spans, self._names = spans, names
 
     async def ListTraces(self, request: traces.ListTracesRequest, _context: Any) -> traces.ListTracesResponse:
         size = request.page_size or 50
@@ -55,7 +58,8 @@ class TraceHandler(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore
 
     async def GetTrace(self, request: traces.GetTraceRequest, _context: Any) -> traces.GetTraceResponse:
         found = await threads.run(self._spans.trace, request.trace_id)
-        return traces.GetTraceResponse(spans=map(_span_message, found[:10_000]))
+        names = await threads.run(self._names)
+        return traces.GetTraceResponse(spans=[_span_message(_named(span, names)) for span in found[:10_000]])
 
 
 class SpanHandler(otlp_grpc.TraceServiceServicer):  # type: ignore[misc]
@@ -124,6 +128,14 @@ def _text(value: AnyValue) -> str:
     if kind == "array_value":
         return ", ".join(_text(item) for item in value.array_value.values[:64])[:_TEXT]
     return " ".join(str(value).split())[:_TEXT]
+
+
+def _named(span: Span, names: Mapping[str, str]) -> Span:
+    """The span with its caller's name, as long as that is known."""
+    kind, _, alias = span.attributes.get(_PRINCIPAL, "").partition(":")
+    if alias not in names:
+        return span
+    return replace(span, attributes={**span.attributes, _PRINCIPAL: f"{kind}:{names[alias]}"})
 
 
 def _span_message(span: Span) -> traces.Span:

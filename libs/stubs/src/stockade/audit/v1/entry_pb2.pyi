@@ -42,6 +42,7 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_LEASE_GRANTED: _ClassVar[Action]
     ACTION_LEASE_CLOSED: _ClassVar[Action]
     ACTION_CACHE_CLEARED: _ClassVar[Action]
+    ACTION_MEASURED: _ClassVar[Action]
     ACTION_SERVICE_STARTED: _ClassVar[Action]
     ACTION_SERVICE_STOPPED: _ClassVar[Action]
     ACTION_ALERT: _ClassVar[Action]
@@ -81,6 +82,7 @@ ACTION_POLICY_CHANGED: Action
 ACTION_LEASE_GRANTED: Action
 ACTION_LEASE_CLOSED: Action
 ACTION_CACHE_CLEARED: Action
+ACTION_MEASURED: Action
 ACTION_SERVICE_STARTED: Action
 ACTION_SERVICE_STOPPED: Action
 ACTION_ALERT: Action

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from stockade.audit.v1 import entry_pb2 as stockade_dot_audit_dot_v1_dot_entry__pb2
 from stockade.options.v1 import options_pb2 as stockade_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)stockade/audit/v1/integrity_service.proto\x12\x11stockade.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstockade/audit/v1/entry.proto\x1a!stockade/options/v1/options.proto\"D\n\x13VerifyRecordRequest\x12-\n\x08journals\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x80\x02\"\x06r\x04\x10\x01\x18?R\x08journals\"\xaa\x02\n\x14VerifyRecordResponse\x12\x18\n\x07journal\x18\x01 \x01(\tR\x07journal\x12\x34\n\x07verdict\x18\x02 \x01(\x0e\x32\x1a.stockade.audit.v1.VerdictR\x07verdict\x12\x12\n\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x04 \x01(\x0cR\x04root\x12,\n\x12\x66irst_bad_position\x18\x05 \x01(\x04R\x10\x66irstBadPosition\x12\x16\n\x06\x64\x65tail\x18\x06 \x01(\tR\x06\x64\x65tail\x12%\n\x0ewitnessed_size\x18\x07 \x01(\x04R\rwitnessedSize\x12-\n\x12witnessed_sequence\x18\x08 \x01(\x04R\x11witnessedSequence\"J\n\x18GetInclusionProofRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x02id\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\"\xdd\x01\n\x19GetInclusionProofResponse\x12\x18\n\x07journal\x18\x01 \x01(\tR\x07journal\x12\x1a\n\x08position\x18\x02 \x01(\x04R\x08position\x12\x12\n\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x04 \x01(\x0cR\x04root\x12\x16\n\x06hashes\x18\x05 \x03(\x0cR\x06hashes\x12J\n\x0findexed_through\x18\x06 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"w\n\x1aGetConsistencyProofRequest\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\x19\n\x08old_size\x18\x02 \x01(\x04R\x07oldSize\x12\x19\n\x08new_size\x18\x03 \x01(\x04R\x07newSize\"\xd2\x01\n\x1bGetConsistencyProofResponse\x12\x19\n\x08old_root\x18\x01 \x01(\x0cR\x07oldRoot\x12\x19\n\x08new_size\x18\x02 \x01(\x04R\x07newSize\x12\x19\n\x08new_root\x18\x03 \x01(\x0cR\x07newRoot\x12\x16\n\x06hashes\x18\x04 \x03(\x0cR\x06hashes\x12J\n\x0findexed_through\x18\x05 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"\x7f\n\x0bJournalHead\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\x12\x1b\n\x04root\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x04root\x12\x1a\n\x03key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x03key\"\xd8\x01\n\x04Head\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x45\n\x08journals\x18\x03 \x03(\x0b\x32\x1e.stockade.audit.v1.JournalHeadB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x08journals\x12\x1f\n\x04note\x18\x04 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@R\x04note\x12\x1c\n\twitnessed\x18\x05 \x01(\x08R\twitnessed\"d\n\x10ListHeadsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\xb6\x01\n\x11ListHeadsResponse\x12-\n\x05heads\x18\x01 \x03(\x0b\x32\x17.stockade.audit.v1.HeadR\x05heads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12J\n\x0findexed_through\x18\x03 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"\x11\n\x0fListKeysRequest\"&\n\x10ListKeysResponse\x12\x12\n\x04keys\x18\x01 \x03(\tR\x04keys\"5\n\x10RotateKeyRequest\x12!\n\x07journal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x07journal\"%\n\x11RotateKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\"\xd9\x01\n\x14\x42uildEvidenceRequest\x12\x41\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12\x12\n\x04seed\x18\x03 \x01(\x04R\x04seed\x12+\n\x0bsample_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00R\nsampleSize\"8\n\x15\x42uildEvidenceResponse\x12\x1f\n\x05\x63hunk\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\x05\x63hunk\"u\n\x0e\x41\x64\x64HeadRequest\x12\x1f\n\x04note\x18\x01 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@R\x04note\x12\x42\n\x06proofs\x18\x02 \x03(\x0b\x32\x1f.stockade.audit.v1.JournalProofB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06proofs\"\\\n\x0cJournalProof\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\'\n\x06hashes\x18\x02 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x80\x01\"\x04z\x02h R\x06hashes\"-\n\x0f\x41\x64\x64HeadResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\":\n\x14GetLatestHeadRequest\x12\"\n\x06origin\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06origin\"D\n\x15GetLatestHeadResponse\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x17.stockade.audit.v1.HeadR\x04head\"\x91\x01\n\x19ListWitnessedHeadsRequest\x12\"\n\x06origin\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06origin\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"s\n\x1aListWitnessedHeadsResponse\x12-\n\x05heads\x18\x01 \x03(\x0b\x32\x17.stockade.audit.v1.HeadR\x05heads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x84\x02\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x19\n\x15VERDICT_ENTRY_CHANGED\x10\x02\x12\x14\n\x10VERDICT_TAIL_CUT\x10\x03\x12\x1b\n\x17VERDICT_SEGMENT_MISSING\x10\x04\x12\x1b\n\x17VERDICT_JOURNAL_MISSING\x10\x05\x12\x12\n\x0eVERDICT_FORKED\x10\x06\x12\x1b\n\x17VERDICT_SIGNATURE_WRONG\x10\x07\x12\x17\n\x13VERDICT_INDEX_WRONG\x10\x08\x12\x17\n\x13VERDICT_HEADS_WRONG\x10\t2\xad\x06\n\x10IntegrityService\x12p\n\x0cVerifyRecord\x12&.stockade.audit.v1.VerifyRecordRequest\x1a\'.stockade.audit.v1.VerifyRecordResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x01\x30\x01\x12}\n\x11GetInclusionProof\x12+.stockade.audit.v1.GetInclusionProofRequest\x1a,.stockade.audit.v1.GetInclusionProofResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x02\x12\x84\x01\n\x13GetConsistencyProof\x12-.stockade.audit.v1.GetConsistencyProofRequest\x1a..stockade.audit.v1.GetConsistencyProofResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x01\x02\x04\x90\xe7\x18\x03\x12\x65\n\tListHeads\x12#.stockade.audit.v1.ListHeadsRequest\x1a$.stockade.audit.v1.ListHeadsResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x03\x12\x62\n\x08ListKeys\x12\".stockade.audit.v1.ListKeysRequest\x1a#.stockade.audit.v1.ListKeysResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x03\x12\x61\n\tRotateKey\x12#.stockade.audit.v1.RotateKeyRequest\x1a$.stockade.audit.v1.RotateKeyResponse\"\t\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12s\n\rBuildEvidence\x12\'.stockade.audit.v1.BuildEvidenceRequest\x1a(.stockade.audit.v1.BuildEvidenceResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x01\x30\x01\x32\xe7\x02\n\x0eWitnessService\x12^\n\x07\x41\x64\x64Head\x12!.stockade.audit.v1.AddHeadRequest\x1a\".stockade.audit.v1.AddHeadResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x04\x90\xe7\x18\x02\x12r\n\rGetLatestHead\x12\'.stockade.audit.v1.GetLatestHeadRequest\x1a(.stockade.audit.v1.GetLatestHeadResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x04\x01\x02\x90\xe7\x18\x03\x12\x80\x01\n\x12ListWitnessedHeads\x12,.stockade.audit.v1.ListWitnessedHeadsRequest\x1a-.stockade.audit.v1.ListWitnessedHeadsResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)stockade/audit/v1/integrity_service.proto\x12\x11stockade.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstockade/audit/v1/entry.proto\x1a!stockade/options/v1/options.proto\"D\n\x13VerifyRecordRequest\x12-\n\x08journals\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x80\x02\"\x06r\x04\x10\x01\x18?R\x08journals\"\xaa\x02\n\x14VerifyRecordResponse\x12\x18\n\x07journal\x18\x01 \x01(\tR\x07journal\x12\x34\n\x07verdict\x18\x02 \x01(\x0e\x32\x1a.stockade.audit.v1.VerdictR\x07verdict\x12\x12\n\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x04 \x01(\x0cR\x04root\x12,\n\x12\x66irst_bad_position\x18\x05 \x01(\x04R\x10\x66irstBadPosition\x12\x16\n\x06\x64\x65tail\x18\x06 \x01(\tR\x06\x64\x65tail\x12%\n\x0ewitnessed_size\x18\x07 \x01(\x04R\rwitnessedSize\x12-\n\x12witnessed_sequence\x18\x08 \x01(\x04R\x11witnessedSequence\"J\n\x18GetInclusionProofRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x02id\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\"\xdd\x01\n\x19GetInclusionProofResponse\x12\x18\n\x07journal\x18\x01 \x01(\tR\x07journal\x12\x1a\n\x08position\x18\x02 \x01(\x04R\x08position\x12\x12\n\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x04 \x01(\x0cR\x04root\x12\x16\n\x06hashes\x18\x05 \x03(\x0cR\x06hashes\x12J\n\x0findexed_through\x18\x06 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"w\n\x1aGetConsistencyProofRequest\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\x19\n\x08old_size\x18\x02 \x01(\x04R\x07oldSize\x12\x19\n\x08new_size\x18\x03 \x01(\x04R\x07newSize\"\xd2\x01\n\x1bGetConsistencyProofResponse\x12\x19\n\x08old_root\x18\x01 \x01(\x0cR\x07oldRoot\x12\x19\n\x08new_size\x18\x02 \x01(\x04R\x07newSize\x12\x19\n\x08new_root\x18\x03 \x01(\x0cR\x07newRoot\x12\x16\n\x06hashes\x18\x04 \x03(\x0cR\x06hashes\x12J\n\x0findexed_through\x18\x05 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"\x7f\n\x0bJournalHead\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\x12\x1b\n\x04root\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x04root\x12\x1a\n\x03key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x03key\"\xd8\x01\n\x04Head\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x45\n\x08journals\x18\x03 \x03(\x0b\x32\x1e.stockade.audit.v1.JournalHeadB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x08journals\x12\x1f\n\x04note\x18\x04 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@R\x04note\x12\x1c\n\twitnessed\x18\x05 \x01(\x08R\twitnessed\"d\n\x10ListHeadsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"\xb6\x01\n\x11ListHeadsResponse\x12-\n\x05heads\x18\x01 \x03(\x0b\x32\x17.stockade.audit.v1.HeadR\x05heads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12J\n\x0findexed_through\x18\x03 \x03(\x0b\x32!.stockade.audit.v1.IndexedThroughR\x0eindexedThrough\"\x11\n\x0fListKeysRequest\"&\n\x10ListKeysResponse\x12\x12\n\x04keys\x18\x01 \x03(\tR\x04keys\"\x18\n\x16GetRecordStatusRequest\"\x8c\x01\n\x17GetRecordStatusResponse\x12<\n\x08journals\x18\x01 \x03(\x0b\x32 .stockade.audit.v1.JournalStatusR\x08journals\x12\x33\n\x05sinks\x18\x02 \x03(\x0b\x32\x1d.stockade.audit.v1.SinkStatusR\x05sinks\"y\n\rJournalStatus\x12\x18\n\x07journal\x18\x01 \x01(\tR\x07journal\x12\x18\n\x07indexed\x18\x02 \x01(\x04R\x07indexed\x12\x1c\n\twitnessed\x18\x03 \x01(\x04R\twitnessed\x12\x16\n\x06\x63opied\x18\x04 \x01(\x04R\x06\x63opied\"\x7f\n\nSinkStatus\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x62\x65hind\x18\x02 \x01(\x04R\x06\x62\x65hind\x12+\n\x03lag\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03lag\x12\x18\n\x07problem\x18\x04 \x01(\tR\x07problem\"5\n\x10RotateKeyRequest\x12!\n\x07journal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x07journal\"%\n\x11RotateKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\"\xd9\x01\n\x14\x42uildEvidenceRequest\x12\x41\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12\x12\n\x04seed\x18\x03 \x01(\x04R\x04seed\x12+\n\x0bsample_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00R\nsampleSize\"8\n\x15\x42uildEvidenceResponse\x12\x1f\n\x05\x63hunk\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\x05\x63hunk\"\x93\x01\n\x0e\x41\x64\x64HeadRequest\x12\x1f\n\x04note\x18\x01 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@R\x04note\x12\x42\n\x06proofs\x18\x02 \x03(\x0b\x32\x1f.stockade.audit.v1.JournalProofB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06proofs\x12\x1c\n\x03key\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x03key\"\\\n\x0cJournalProof\x12#\n\x07journal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x07journal\x12\'\n\x06hashes\x18\x02 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x80\x01\"\x04z\x02h R\x06hashes\"-\n\x0f\x41\x64\x64HeadResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\":\n\x14GetLatestHeadRequest\x12\"\n\x06origin\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06origin\"D\n\x15GetLatestHeadResponse\x12+\n\x04head\x18\x01 \x01(\x0b\x32\x17.stockade.audit.v1.HeadR\x04head\"\x91\x01\n\x19ListWitnessedHeadsRequest\x12\"\n\x06origin\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06origin\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\tpageToken\"s\n\x1aListWitnessedHeadsResponse\x12-\n\x05heads\x18\x01 \x03(\x0b\x32\x17.stockade.audit.v1.HeadR\x05heads\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x9c\x02\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x19\n\x15VERDICT_ENTRY_CHANGED\x10\x02\x12\x14\n\x10VERDICT_TAIL_CUT\x10\x03\x12\x1b\n\x17VERDICT_SEGMENT_MISSING\x10\x04\x12\x1b\n\x17VERDICT_JOURNAL_MISSING\x10\x05\x12\x12\n\x0eVERDICT_FORKED\x10\x06\x12\x1b\n\x17VERDICT_SIGNATURE_WRONG\x10\x07\x12\x17\n\x13VERDICT_INDEX_WRONG\x10\x08\x12\x17\n\x13VERDICT_HEADS_WRONG\x10\t\x12\x16\n\x12VERDICT_COPY_WRONG\x10\n2\xa7\x07\n\x10IntegrityService\x12p\n\x0cVerifyRecord\x12&.stockade.audit.v1.VerifyRecordRequest\x1a\'.stockade.audit.v1.VerifyRecordResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x01\x30\x01\x12}\n\x11GetInclusionProof\x12+.stockade.audit.v1.GetInclusionProofRequest\x1a,.stockade.audit.v1.GetInclusionProofResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x02\x12\x84\x01\n\x13GetConsistencyProof\x12-.stockade.audit.v1.GetConsistencyProofRequest\x1a..stockade.audit.v1.GetConsistencyProofResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x01\x02\x04\x90\xe7\x18\x03\x12\x65\n\tListHeads\x12#.stockade.audit.v1.ListHeadsRequest\x1a$.stockade.audit.v1.ListHeadsResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x03\x12\x62\n\x08ListKeys\x12\".stockade.audit.v1.ListKeysRequest\x1a#.stockade.audit.v1.ListKeysResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x03\x12x\n\x0fGetRecordStatus\x12).stockade.audit.v1.GetRecordStatusRequest\x1a*.stockade.audit.v1.GetRecordStatusResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x01\x02\x04\x90\xe7\x18\x03\x12\x61\n\tRotateKey\x12#.stockade.audit.v1.RotateKeyRequest\x1a$.stockade.audit.v1.RotateKeyResponse\"\t\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12s\n\rBuildEvidence\x12\'.stockade.audit.v1.BuildEvidenceRequest\x1a(.stockade.audit.v1.BuildEvidenceResponse\"\r\x90\x02\x01\x8a\xe7\x18\x02\x01\x02\x90\xe7\x18\x01\x30\x01\x32\xe8\x02\n\x0eWitnessService\x12^\n\x07\x41\x64\x64Head\x12!.stockade.audit.v1.AddHeadRequest\x1a\".stockade.audit.v1.AddHeadResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x04\x90\xe7\x18\x02\x12r\n\rGetLatestHead\x12\'.stockade.audit.v1.GetLatestHeadRequest\x1a(.stockade.audit.v1.GetLatestHeadResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x04\x01\x02\x90\xe7\x18\x03\x12\x81\x01\n\x12ListWitnessedHeads\x12,.stockade.audit.v1.ListWitnessedHeadsRequest\x1a-.stockade.audit.v1.ListWitnessedHeadsResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x04\x01\x02\x90\xe7\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,6 +70,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDHEADREQUEST'].fields_by_name['note']._serialized_options = b'\272H\010z\006\020\001\030\200\200@'
   _globals['_ADDHEADREQUEST'].fields_by_name['proofs']._loaded_options = None
   _globals['_ADDHEADREQUEST'].fields_by_name['proofs']._serialized_options = b'\272H\006\222\001\003\020\200 '
+  _globals['_ADDHEADREQUEST'].fields_by_name['key']._loaded_options = None
+  _globals['_ADDHEADREQUEST'].fields_by_name['key']._serialized_options = b'\272H\007r\005\020\001\030\200\002'
   _globals['_JOURNALPROOF'].fields_by_name['journal']._loaded_options = None
   _globals['_JOURNALPROOF'].fields_by_name['journal']._serialized_options = b'\272H\006r\004\020\001\030?'
   _globals['_JOURNALPROOF'].fields_by_name['hashes']._loaded_options = None
@@ -91,6 +94,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTEGRITYSERVICE'].methods_by_name['ListHeads']._serialized_options = b'\220\002\001\212\347\030\002\001\002\220\347\030\003'
   _globals['_INTEGRITYSERVICE'].methods_by_name['ListKeys']._loaded_options = None
   _globals['_INTEGRITYSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\220\002\001\212\347\030\002\001\002\220\347\030\003'
+  _globals['_INTEGRITYSERVICE'].methods_by_name['GetRecordStatus']._loaded_options = None
+  _globals['_INTEGRITYSERVICE'].methods_by_name['GetRecordStatus']._serialized_options = b'\220\002\001\212\347\030\003\001\002\004\220\347\030\003'
   _globals['_INTEGRITYSERVICE'].methods_by_name['RotateKey']._loaded_options = None
   _globals['_INTEGRITYSERVICE'].methods_by_name['RotateKey']._serialized_options = b'\212\347\030\001\001\220\347\030\001'
   _globals['_INTEGRITYSERVICE'].methods_by_name['BuildEvidence']._loaded_options = None
@@ -100,57 +105,65 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITNESSSERVICE'].methods_by_name['GetLatestHead']._loaded_options = None
   _globals['_WITNESSSERVICE'].methods_by_name['GetLatestHead']._serialized_options = b'\220\002\001\212\347\030\003\004\001\002\220\347\030\003'
   _globals['_WITNESSSERVICE'].methods_by_name['ListWitnessedHeads']._loaded_options = None
-  _globals['_WITNESSSERVICE'].methods_by_name['ListWitnessedHeads']._serialized_options = b'\220\002\001\212\347\030\002\001\002\220\347\030\003'
-  _globals['_VERDICT']._serialized_start=2919
-  _globals['_VERDICT']._serialized_end=3179
-  _globals['_VERIFYRECORDREQUEST']._serialized_start=192
-  _globals['_VERIFYRECORDREQUEST']._serialized_end=260
-  _globals['_VERIFYRECORDRESPONSE']._serialized_start=263
-  _globals['_VERIFYRECORDRESPONSE']._serialized_end=561
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=563
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=637
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=640
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=861
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=863
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=982
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=985
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1195
-  _globals['_JOURNALHEAD']._serialized_start=1197
-  _globals['_JOURNALHEAD']._serialized_end=1324
-  _globals['_HEAD']._serialized_start=1327
-  _globals['_HEAD']._serialized_end=1543
-  _globals['_LISTHEADSREQUEST']._serialized_start=1545
-  _globals['_LISTHEADSREQUEST']._serialized_end=1645
-  _globals['_LISTHEADSRESPONSE']._serialized_start=1648
-  _globals['_LISTHEADSRESPONSE']._serialized_end=1830
-  _globals['_LISTKEYSREQUEST']._serialized_start=1832
-  _globals['_LISTKEYSREQUEST']._serialized_end=1849
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1851
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1889
-  _globals['_ROTATEKEYREQUEST']._serialized_start=1891
-  _globals['_ROTATEKEYREQUEST']._serialized_end=1944
-  _globals['_ROTATEKEYRESPONSE']._serialized_start=1946
-  _globals['_ROTATEKEYRESPONSE']._serialized_end=1983
-  _globals['_BUILDEVIDENCEREQUEST']._serialized_start=1986
-  _globals['_BUILDEVIDENCEREQUEST']._serialized_end=2203
-  _globals['_BUILDEVIDENCERESPONSE']._serialized_start=2205
-  _globals['_BUILDEVIDENCERESPONSE']._serialized_end=2261
-  _globals['_ADDHEADREQUEST']._serialized_start=2263
-  _globals['_ADDHEADREQUEST']._serialized_end=2380
-  _globals['_JOURNALPROOF']._serialized_start=2382
-  _globals['_JOURNALPROOF']._serialized_end=2474
-  _globals['_ADDHEADRESPONSE']._serialized_start=2476
-  _globals['_ADDHEADRESPONSE']._serialized_end=2521
-  _globals['_GETLATESTHEADREQUEST']._serialized_start=2523
-  _globals['_GETLATESTHEADREQUEST']._serialized_end=2581
-  _globals['_GETLATESTHEADRESPONSE']._serialized_start=2583
-  _globals['_GETLATESTHEADRESPONSE']._serialized_end=2651
-  _globals['_LISTWITNESSEDHEADSREQUEST']._serialized_start=2654
-  _globals['_LISTWITNESSEDHEADSREQUEST']._serialized_end=2799
-  _globals['_LISTWITNESSEDHEADSRESPONSE']._serialized_start=2801
-  _globals['_LISTWITNESSEDHEADSRESPONSE']._serialized_end=2916
-  _globals['_INTEGRITYSERVICE']._serialized_start=3182
-  _globals['_INTEGRITYSERVICE']._serialized_end=3995
-  _globals['_WITNESSSERVICE']._serialized_start=3998
-  _globals['_WITNESSSERVICE']._serialized_end=4357
+  _globals['_WITNESSSERVICE'].methods_by_name['ListWitnessedHeads']._serialized_options = b'\220\002\001\212\347\030\003\004\001\002\220\347\030\003'
+  _globals['_VERDICT']._serialized_start=3403
+  _globals['_VERDICT']._serialized_end=3687
+  _globals['_VERIFYRECORDREQUEST']._serialized_start=224
+  _globals['_VERIFYRECORDREQUEST']._serialized_end=292
+  _globals['_VERIFYRECORDRESPONSE']._serialized_start=295
+  _globals['_VERIFYRECORDRESPONSE']._serialized_end=593
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=595
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=669
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=672
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=893
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=895
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1014
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1017
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1227
+  _globals['_JOURNALHEAD']._serialized_start=1229
+  _globals['_JOURNALHEAD']._serialized_end=1356
+  _globals['_HEAD']._serialized_start=1359
+  _globals['_HEAD']._serialized_end=1575
+  _globals['_LISTHEADSREQUEST']._serialized_start=1577
+  _globals['_LISTHEADSREQUEST']._serialized_end=1677
+  _globals['_LISTHEADSRESPONSE']._serialized_start=1680
+  _globals['_LISTHEADSRESPONSE']._serialized_end=1862
+  _globals['_LISTKEYSREQUEST']._serialized_start=1864
+  _globals['_LISTKEYSREQUEST']._serialized_end=1881
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1883
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1921
+  _globals['_GETRECORDSTATUSREQUEST']._serialized_start=1923
+  _globals['_GETRECORDSTATUSREQUEST']._serialized_end=1947
+  _globals['_GETRECORDSTATUSRESPONSE']._serialized_start=1950
+  _globals['_GETRECORDSTATUSRESPONSE']._serialized_end=2090
+  _globals['_JOURNALSTATUS']._serialized_start=2092
+  _globals['_JOURNALSTATUS']._serialized_end=2213
+  _globals['_SINKSTATUS']._serialized_start=2215
+  _globals['_SINKSTATUS']._serialized_end=2342
+  _globals['_ROTATEKEYREQUEST']._serialized_start=2344
+  _globals['_ROTATEKEYREQUEST']._serialized_end=2397
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=2399
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=2436
+  _globals['_BUILDEVIDENCEREQUEST']._serialized_start=2439
+  _globals['_BUILDEVIDENCEREQUEST']._serialized_end=2656
+  _globals['_BUILDEVIDENCERESPONSE']._serialized_start=2658
+  _globals['_BUILDEVIDENCERESPONSE']._serialized_end=2714
+  _globals['_ADDHEADREQUEST']._serialized_start=2717
+  _globals['_ADDHEADREQUEST']._serialized_end=2864
+  _globals['_JOURNALPROOF']._serialized_start=2866
+  _globals['_JOURNALPROOF']._serialized_end=2958
+  _globals['_ADDHEADRESPONSE']._serialized_start=2960
+  _globals['_ADDHEADRESPONSE']._serialized_end=3005
+  _globals['_GETLATESTHEADREQUEST']._serialized_start=3007
+  _globals['_GETLATESTHEADREQUEST']._serialized_end=3065
+  _globals['_GETLATESTHEADRESPONSE']._serialized_start=3067
+  _globals['_GETLATESTHEADRESPONSE']._serialized_end=3135
+  _globals['_LISTWITNESSEDHEADSREQUEST']._serialized_start=3138
+  _globals['_LISTWITNESSEDHEADSREQUEST']._serialized_end=3283
+  _globals['_LISTWITNESSEDHEADSRESPONSE']._serialized_start=3285
+  _globals['_LISTWITNESSEDHEADSRESPONSE']._serialized_end=3400
+  _globals['_INTEGRITYSERVICE']._serialized_start=3690
+  _globals['_INTEGRITYSERVICE']._serialized_end=4625
+  _globals['_WITNESSSERVICE']._serialized_start=4628
+  _globals['_WITNESSSERVICE']._serialized_end=4988
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from stockade.audit.v1 import entry_pb2 as _entry_pb2
 from stockade.options.v1 import options_pb2 as _options_pb2
@@ -25,6 +26,7 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_SIGNATURE_WRONG: _ClassVar[Verdict]
     VERDICT_INDEX_WRONG: _ClassVar[Verdict]
     VERDICT_HEADS_WRONG: _ClassVar[Verdict]
+    VERDICT_COPY_WRONG: _ClassVar[Verdict]
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_INTACT: Verdict
 VERDICT_ENTRY_CHANGED: Verdict
@@ -35,6 +37,7 @@ VERDICT_FORKED: Verdict
 VERDICT_SIGNATURE_WRONG: Verdict
 VERDICT_INDEX_WRONG: Verdict
 VERDICT_HEADS_WRONG: Verdict
+VERDICT_COPY_WRONG: Verdict
 
 class VerifyRecordRequest(_message.Message):
     __slots__ = ("journals",)
@@ -164,6 +167,42 @@ class ListKeysResponse(_message.Message):
     keys: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class GetRecordStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetRecordStatusResponse(_message.Message):
+    __slots__ = ("journals", "sinks")
+    JOURNALS_FIELD_NUMBER: _ClassVar[int]
+    SINKS_FIELD_NUMBER: _ClassVar[int]
+    journals: _containers.RepeatedCompositeFieldContainer[JournalStatus]
+    sinks: _containers.RepeatedCompositeFieldContainer[SinkStatus]
+    def __init__(self, journals: _Optional[_Iterable[_Union[JournalStatus, _Mapping]]] = ..., sinks: _Optional[_Iterable[_Union[SinkStatus, _Mapping]]] = ...) -> None: ...
+
+class JournalStatus(_message.Message):
+    __slots__ = ("journal", "indexed", "witnessed", "copied")
+    JOURNAL_FIELD_NUMBER: _ClassVar[int]
+    INDEXED_FIELD_NUMBER: _ClassVar[int]
+    WITNESSED_FIELD_NUMBER: _ClassVar[int]
+    COPIED_FIELD_NUMBER: _ClassVar[int]
+    journal: str
+    indexed: int
+    witnessed: int
+    copied: int
+    def __init__(self, journal: _Optional[str] = ..., indexed: _Optional[int] = ..., witnessed: _Optional[int] = ..., copied: _Optional[int] = ...) -> None: ...
+
+class SinkStatus(_message.Message):
+    __slots__ = ("name", "behind", "lag", "problem")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    behind: int
+    lag: _duration_pb2.Duration
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., behind: _Optional[int] = ..., lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., problem: _Optional[str] = ...) -> None: ...
+
 class RotateKeyRequest(_message.Message):
     __slots__ = ("journal",)
     JOURNAL_FIELD_NUMBER: _ClassVar[int]
@@ -195,12 +234,14 @@ class BuildEvidenceResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class AddHeadRequest(_message.Message):
-    __slots__ = ("note", "proofs")
+    __slots__ = ("note", "proofs", "key")
     NOTE_FIELD_NUMBER: _ClassVar[int]
     PROOFS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     note: bytes
     proofs: _containers.RepeatedCompositeFieldContainer[JournalProof]
-    def __init__(self, note: _Optional[bytes] = ..., proofs: _Optional[_Iterable[_Union[JournalProof, _Mapping]]] = ...) -> None: ...
+    key: str
+    def __init__(self, note: _Optional[bytes] = ..., proofs: _Optional[_Iterable[_Union[JournalProof, _Mapping]]] = ..., key: _Optional[str] = ...) -> None: ...
 
 class JournalProof(_message.Message):
     __slots__ = ("journal", "hashes")

@@ -60,6 +60,11 @@ class IntegrityServiceStub:
                 request_serializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.GetRecordStatus = channel.unary_unary(
+                '/stockade.audit.v1.IntegrityService/GetRecordStatus',
+                request_serializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusRequest.SerializeToString,
+                response_deserializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusResponse.FromString,
+                _registered_method=True)
         self.RotateKey = channel.unary_unary(
                 '/stockade.audit.v1.IntegrityService/RotateKey',
                 request_serializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.RotateKeyRequest.SerializeToString,
@@ -77,8 +82,8 @@ class IntegrityServiceServicer:
     """
 
     def VerifyRecord(self, request, context):
-        """Reads every entry of the journals, hashes them, and compares with checkpoints, index, rollups and the witness's
-        heads; one answer per journal and one for the heads. Operators and auditors.
+        """Reads every entry of the journals, hashes them, and compares with checkpoints, index, rollups, the witness's heads
+        and the copy beyond this machine; one answer per journal and one for the heads. Operators and auditors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +114,14 @@ class IntegrityServiceServicer:
 
     def ListKeys(self, request, context):
         """Lists the public keys that journals and heads are signed with. Operators and auditors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRecordStatus(self, request, context):
+        """Says how far each journal is indexed, witnessed and copied, and what keeps any of these behind. Operators, auditors
+        and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +171,11 @@ def add_IntegrityServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.ListKeysRequest.FromString,
                     response_serializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'GetRecordStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecordStatus,
+                    request_deserializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusRequest.FromString,
+                    response_serializer=stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusResponse.SerializeToString,
             ),
             'RotateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateKey,
@@ -317,6 +335,33 @@ class IntegrityService:
             _registered_method=True)
 
     @staticmethod
+    def GetRecordStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stockade.audit.v1.IntegrityService/GetRecordStatus',
+            stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusRequest.SerializeToString,
+            stockade_dot_audit_dot_v1_dot_integrity__service__pb2.GetRecordStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RotateKey(request,
             target,
             options=(),
@@ -405,8 +450,8 @@ class WitnessServiceServicer:
     """
 
     def AddHead(self, request, context):
-        """Adds a head. Atomic. Services. Reasons: HEAD_NOT_CONSISTENT when it does not continue the last one kept, with that
-        one's sequence in the metadata.
+        """Adds a head. Atomic; a head that is kept already is no error. Services. Reasons: HEAD_NOT_CONSISTENT when it does
+        not continue the last one kept, or is not signed by its origin's key; TOO_MANY_ORIGINS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -420,7 +465,7 @@ class WitnessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWitnessedHeads(self, request, context):
-        """Lists the heads kept for an origin, oldest first. Operators and auditors. Reasons: PAGE_TOKEN_INVALID.
+        """Lists the heads kept for an origin, oldest first. Operators, auditors and services. Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

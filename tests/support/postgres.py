@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +54,11 @@ class PostgresServer:
         with (self.directory / "log").open("ab") as log:
             command = [programs() / "postgres", "-D", self._data, *words]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._as())
-        for _ in range(1000):
-            try:
-                psycopg.connect(self.url()).close()
-                break
-            except psycopg.OperationalError:
-                time.sleep(0.02)
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self.process.poll() is None, (self.directory / "log").read_text()
+            assert time.monotonic() < deadline, "PostgreSQL does not begin to answer"
+            time.sleep(0.05)
         return self
 
     def stop(self, number: int = signal.SIGINT) -> None:
@@ -84,6 +83,13 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         yield self.url(name)
 
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url()).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
     @property
     def _data(self) -> Path:
         return self.directory / "data"
@@ -92,7 +98,8 @@ class PostgresServer:
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in (self.process.pid, *map(int, children)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # one of its workers that has just ended
+                os.kill(pid, number)
 
     def _as(self) -> dict[str, object]:
         if os.geteuid():

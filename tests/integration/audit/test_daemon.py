@@ -289,7 +289,7 @@ def test_a_restored_old_copy_is_found_after_a_restart(auditd: Auditd, base: Path
     auditd.start()
     assert verify(auditd)[SLOT] == ("TAIL_CUT", 90, 90)
     alerts = eventually(
-        lambda: [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf.get("reason") == "WITNESS_UNREACHABLE"]
+        lambda: [leaf for leaf in leaves(auditd.journals / "audit-0") if leaf.get("reason") == "VERIFICATION_FAILED"]
     )
     assert "does not continue" in alerts[0]["metadata"]["detail"]
 

@@ -1,18 +1,20 @@
 """Heads: one signed note over all journals, and whether one continues another.
 
-    stockade.dev/audit/heads
+    stockade.dev/audit/heads[/<node>]
     <sequence>
     <time, RFC 3339>
     previous <SHA-256 of the note before, hex; zeroes for the first>
     journal <slot> <size> <root, base64> <the journal's verifier key>
     …
 
-Each names the one before by its hash, so that one signature stands for all heads up to it.
+Each names the one before by its hash, so that one signature stands for all heads up to it. The first line is the
+origin, under whose name the key signs; machines that share a witness have a node's name each.
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -24,6 +26,7 @@ from stockade_audit.tree import is_consistent
 
 ORIGIN: Final = "stockade.dev/audit/heads"
 NO_HEAD: Final = bytes(32)
+_ORIGIN = re.compile(re.escape(ORIGIN) + r"/[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
 
 class HeadRefused(AuditError):
@@ -52,6 +55,7 @@ class Head:
     previous: bytes
     journals: Mapping[str, JournalHead]
     note: bytes = b""
+    origin: str = ORIGIN
 
     @property
     def hash(self) -> bytes:
@@ -59,11 +63,12 @@ class Head:
         return sha256(self.note).digest()
 
     def signed(self, key: SigningKey) -> "Head":
-        """The same with its note."""
-        return Head(self.sequence, self.time_ns, self.previous, self.journals, sign_note(self._text(), key))
+        """The same with its note, under the key's name."""
+        named = replace(self, origin=key.verifier.name)
+        return replace(named, note=sign_note(named._text(), key))
 
     def _text(self) -> str:
-        lines = [ORIGIN, str(self.sequence), format_time(self.time_ns), f"previous {self.previous.hex()}"]
+        lines = [self.origin, str(self.sequence), format_time(self.time_ns), f"previous {self.previous.hex()}"]
         lines += [
             f"journal {slot} {head.size} {base64.b64encode(head.root).decode()} {head.key}"
             for slot, head in sorted(self.journals.items())
@@ -85,10 +90,10 @@ class Head:
         """The head of a note's text."""
         try:
             origin, sequence, time, previous, *journals = text.splitlines()
-            if origin != ORIGIN or not previous.startswith("previous "):
+            if not is_origin(origin) or not previous.startswith("previous "):
                 raise ValueError(origin)
             heads = dict(_parse_journal(line) for line in journals)
-            return cls(int(sequence), parse_time(time), bytes.fromhex(previous[9:]), heads, note)
+            return cls(int(sequence), parse_time(time), bytes.fromhex(previous[9:]), heads, note, origin)
         except ValueError as error:
             raise AuditError(f"not a head: {text[:80]!r}") from error
 
@@ -100,8 +105,20 @@ def _parse_journal(line: str) -> tuple[str, JournalHead]:
     return slot, JournalHead(int(size), base64.b64decode(root, validate=True), key)
 
 
+def origin_of(node: str) -> str:
+    """The origin of a machine's heads; without a node's name, that of a machine that shares its witness with none."""
+    return f"{ORIGIN}/{node}" if node else ORIGIN
+
+
+def is_origin(text: str) -> bool:
+    """Whether heads may have this origin."""
+    return text == ORIGIN or bool(_ORIGIN.fullmatch(text))
+
+
 def check_continues(last: Head, new: Head, proofs: Mapping[str, Sequence[bytes]]) -> None:
     """Raise HeadRefused unless `new` comes after `last` and each of its journals continues, as `proofs` show."""
+    if new.origin != last.origin:
+        raise HeadRefused(f"the head is one of {new.origin}, not of {last.origin}")
     if new.sequence != last.sequence + 1:
         raise HeadRefused(f"head {new.sequence} does not come next after {last.sequence}, the last one kept")
     if new.previous != last.hash:

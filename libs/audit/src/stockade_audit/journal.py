@@ -23,8 +23,8 @@ from stockade_audit.errors import AuditError, RecordUnavailable, SlotBusy
 from stockade_audit.keys import SigningKey
 from stockade_audit.keystore import KeyStore
 from stockade_audit.keystore_sqlite import SqliteKeyStore
-from stockade_audit.pseudonyms import Pseudonym, pseudonyms
 from stockade_audit.recovery import find_leaves, recover
+from stockade_audit.replication import Replication
 from stockade_audit.sealing import Opener, Sealer
 from stockade_audit.segment import SEGMENT_BYTES
 from stockade_audit.writer import Pending, Writer
@@ -62,10 +62,15 @@ class Journal:
     """Appends entries to a slot and answers when they are durable. Use it from one event loop."""
 
     def __init__(
-        self, writer: Writer, lock: IO[bytes], keys: KeyStore, found_open: dict[str, dict[str, object]]
+        self,
+        writer: Writer,
+        lock: IO[bytes],
+        keys: KeyStore,
+        found_open: dict[str, dict[str, object]],
+        replication: Replication | None = None,
     ) -> None:
         self._lock, self._keys = lock, keys
-        self._pseudonym = pseudonyms(keys.pseudonym_key())
+        self._replication = replication
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._gathered: list[Pending] = []
@@ -85,10 +90,13 @@ class Journal:
         slot: str,
         segment_bytes: int = SEGMENT_BYTES,
         keys: KeyStore | None = None,
+        copied: Path | None = None,
     ) -> "Journal":
         """Open (or begin) the journal of `slot` under `root`, continue where it ended, and hold its lock.
 
         `keys` seal what is personal; by default those of the directory `keys` beside `root`.
+        `copied` is the daemon's socket that says what the copy beyond this machine has: then an append is done only
+        when the copy has it too.
         Intents found open are closed as OUTCOME_UNKNOWN. Raises SlotBusy when another process has the slot,
         JournalDamaged when its files are not what a writer left, AuditError when they cannot be used.
         """
@@ -108,7 +116,7 @@ class Journal:
             leaves = find_leaves(directory, standing.open_intents) if standing else {}
             found_open = {identity: opener.open(leaf).fields for identity, leaf in leaves.items()}
             writer = Writer(directory, slot, Sealer(keys, slot, service), key, standing, segment_bytes)
-            return cls(writer, lock, keys, found_open)
+            return cls(writer, lock, keys, found_open, Replication(copied, slot) if copied else None)
         except OSError as error:
             lock.close()
             raise AuditError(f"cannot use the journal {directory}: {error.strerror}") from error
@@ -133,12 +141,9 @@ class Journal:
         self._hand_over()
         if self._writer.stop(timeout_s):
             self._keys.close()
+        if self._replication is not None:
+            self._replication.stop()
         self._lock.close()
-
-    @property
-    def pseudonym(self) -> Pseudonym:
-        """From an agent's id or a person's name to what copies of the record carry in its place."""
-        return self._pseudonym
 
     @property
     def unavailable(self) -> str:
@@ -151,6 +156,8 @@ class Journal:
         if self._unavailable:
             self._refuse(future, len(entries), self._unavailable)
             return future
+        if self._replication is not None:
+            self._replication.start(self._settle)
         pending = Pending(entries)
         self._waiting.append(_Waiting(pending, future, loop.time() + MAX_WAIT_S))
         if not self._gathered:
@@ -192,7 +199,7 @@ class Journal:
         self._timer = None if still is None else self._loop.call_at(still, self._watch_soon)
 
     def _settle_soon(self, batch: list[Pending], failure: str | None) -> None:
-        self._call_soon(self._settle, batch, failure)
+        self._call_soon(self._settle if self._replication is None else self._replication.hold, batch, failure)
 
     def _recovered_soon(self) -> None:
         self._call_soon(self._recovered)
@@ -256,19 +263,10 @@ def _make_directories(root: Path, directory: Path) -> None:
         directory.chmod(0o2750)
 
 
-def _take(lock: IO[bytes]) -> None:
-    """Lock it; once more after a moment, since the daemon tries locks to learn which slots run."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.05)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _lock(directory: Path) -> IO[bytes]:
     lock = open(directory / "lock", "a+b")  # noqa: SIM115 - held until the journal is closed
     try:
-        _take(lock)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.seek(0)
         holder = lock.read().decode(errors="replace").strip() or "unknown"

@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     SIGNATURE_WRONG = "SIGNATURE_WRONG"
     INDEX_WRONG = "INDEX_WRONG"
     HEADS_WRONG = "HEADS_WRONG"
+    COPY_WRONG = "COPY_WRONG"
 
 
 @dataclass(frozen=True, slots=True)

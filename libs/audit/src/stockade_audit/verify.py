@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks an export of Stockade's audit record. One file, the standard library, nothing of Stockade.
+"""Checks an export of Stockade's audit record, or a pack of evidence. One file, the standard library, nothing else.
 
     python3 verify.py EXPORT --key KEY --heads HEADS
+    python3 verify.py PACK.zip --key KEY [--heads HEADS]
 
 EXPORT  a JSON or NDJSON export: lines of type export, entry, opening, proof and end. An entry's line ends with the
         exact bytes that were hashed; everything between `"entry":` and the line's last brace. What is personal is
@@ -18,6 +19,9 @@ What is checked, in this order:
    cannot be read any more: it is counted.
 4. Each journal's entries and proof give the root that the head states for it (RFC 6962 Merkle tree).
 
+Of a pack: every file is the one of its manifest, both heads are the witness's (or signed by the key), each journal of
+the second continues that of the first, and every entry shown is in the second's tree.
+
 What cannot be: that an export with a filter left nothing out that the filter means. One without a filter is complete
 when its positions run from 0 to the head's size, which is checked.
 
@@ -31,8 +35,9 @@ import itertools
 import json
 import re
 import sys
+import zipfile
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,34 +244,33 @@ class Sealed(NamedTuple):
         return self._replace(shown=self.shown + 1)
 
 
-def read_export(path: Path) -> tuple[Line, Entries, list[Line], Line, Sealed]:
+def read_export(lines: Iterable[bytes]) -> tuple[Line, Entries, list[Line], Line, Sealed]:
     """The first line, the entries, the proofs, the last line, and what was sealed."""
     first = end = None
     entries: Entries = {}
     proofs: list[Line] = []
     sealed = Sealed()
-    with path.open("rb") as file:
-        for line in file:
-            line = line.strip().rstrip(b",")
-            if line in (b"[", b"]", b""):
-                continue
-            if match := ENTRY.fullmatch(line):
-                positions, hashes = entries.setdefault(match[1].decode(), ([], []))
-                positions.append(int(match[2]))
-                hashes.append(hashlib.sha256(b"\x00" + match[3]).digest())
-                sealed = sealed.at(match[1].decode(), int(match[2]), match[3])
-                continue
-            value = json.loads(line)
-            if value.get("type") == "export":
-                first = value
-            elif value.get("type") == "opening":
-                sealed = sealed.open(value)
-            elif value.get("type") == "proof":
-                proofs.append(value)
-            elif value.get("type") == "end":
-                end = value
-            else:
-                raise Wrong(f"a line that is none of an export: {line[:60]!r}")
+    for line in lines:
+        line = line.strip().rstrip(b",")
+        if line in (b"[", b"]", b""):
+            continue
+        if match := ENTRY.fullmatch(line):
+            positions, hashes = entries.setdefault(match[1].decode(), ([], []))
+            positions.append(int(match[2]))
+            hashes.append(hashlib.sha256(b"\x00" + match[3]).digest())
+            sealed = sealed.at(match[1].decode(), int(match[2]), match[3])
+            continue
+        value = json.loads(line)
+        if value.get("type") == "export":
+            first = value
+        elif value.get("type") == "opening":
+            sealed = sealed.open(value)
+        elif value.get("type") == "proof":
+            proofs.append(value)
+        elif value.get("type") == "end":
+            end = value
+        else:
+            raise Wrong(f"a line that is none of an export: {line[:60]!r}")
     if first is None or end is None:
         raise Wrong("the export is cut: its first or last line is missing")
     return first, entries, proofs, end, sealed
@@ -291,21 +295,13 @@ def check_journal(proof: Line, entries: Entries, state: tuple[int, bytes]) -> tu
     return len(positions), size
 
 
-def verify(export: Path, key: Key, heads: Path) -> Iterator[str]:
-    """Check everything; yields lines that say what was found. Raises Wrong."""
-    first, entries, proofs, end, sealed = read_export(export)
-    notes = read_heads(heads, key)
-    note = first["head"].encode()
-    head = parse_head(note)
-    if note in notes:
-        yield f"head {head.sequence} of {head.time}: kept by the witness, {len(notes)} heads in one chain"
-    else:
-        last = parse_head(notes[-1])
-        if head.sequence <= last.sequence:
-            raise Wrong(f"the export's head {head.sequence} is not the one that the witness keeps")
-        check_signature(note, key)
-        yield f"head {head.sequence} of {head.time}: signed, but NOT YET kept by the witness (last: {last.sequence})"
-    states = head.journals
+def check_export(lines: Iterable[bytes], note: bytes | None = None) -> Iterator[str]:
+    """Check an export against its head, `note` if that is given; yields the head, then what was found."""
+    first, entries, proofs, end, sealed = read_export(lines)
+    if note is not None and first["head"].encode() != note:
+        raise Wrong("it is pinned to another head")
+    states = parse_head(first["head"].encode()).journals
+    yield first["head"]
     if sorted(p["journal"] for p in proofs) != sorted(states) or not set(entries) <= set(states):
         raise Wrong("the export's journals are not those of its head")
     total = 0
@@ -322,21 +318,101 @@ def verify(export: Path, key: Key, heads: Path) -> Iterator[str]:
         yield f"personal values: {sealed.shown} as written" + (f", {left} erased or without a key" if left else "")
 
 
+def check_head(note: bytes, key: Key, notes: Sequence[bytes]) -> str:
+    """Raise unless a head is one that the witness keeps, or newer and signed; says which."""
+    head = parse_head(note)
+    if note in notes:
+        return f"head {head.sequence} of {head.time}: kept by the witness, {len(notes)} heads in one chain"
+    if notes and head.sequence <= parse_head(notes[-1]).sequence:
+        raise Wrong(f"head {head.sequence} is not the one that the witness keeps")
+    check_signature(note, key)
+    last = f"NOT YET kept by the witness (last: {parse_head(notes[-1]).sequence})" if notes else "no witness was asked"
+    return f"head {head.sequence} of {head.time}: signed, but {last}"
+
+
+def verify(export: Path, key: Key, heads: Path) -> Iterator[str]:
+    """Check an export; yields lines that say what was found. Raises Wrong."""
+    notes = read_heads(heads, key)
+    with export.open("rb") as file:
+        note, *found = check_export(file)
+    yield check_head(note.encode(), key, notes)
+    yield from found
+
+
+# Packs of evidence.
+
+
+def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether the proof shows that the new tree begins with the old one (RFC 9162 §2.1.4.2)."""
+    if old in (0, new):
+        return not proof and (old == 0 or old_root == new_root)
+    if not 0 < old < new or not proof:
+        return False
+    path = [old_root, *proof] if old & old - 1 == 0 else proof
+    fn, sn = old - 1, new - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    first = second = path[0]
+    for sibling in path[1:]:
+        if fn & 1 or fn == sn:
+            first, second = node_hash(sibling, first), node_hash(sibling, second)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            second = node_hash(second, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and first == old_root and second == new_root
+
+
+def check_continuity(told: Line) -> None:
+    """Raise unless each journal of the second head begins with what the first has of it."""
+    after = parse_head(told["after"].encode()).journals
+    before = parse_head(told["before"].encode()).journals if told["before"] else {}
+    for slot, (size, root) in before.items():
+        proof = [base64.b64decode(hashed) for hashed in told["proofs"][slot]]
+        if slot not in after or not is_consistent(size, root, *after[slot], proof):
+            raise Wrong(f"{slot}: the second head does not continue the first")
+
+
+def verify_pack(path: Path, key: Key, heads: Path | None) -> Iterator[str]:
+    """Check a pack of evidence; the heads of a witness too, if they are given."""
+    notes = read_heads(heads, key) if heads else []
+    with zipfile.ZipFile(path) as pack:
+        manifest = json.loads(pack.read("manifest.json"))
+        if sorted(pack.namelist()) != sorted([*manifest["files"], "manifest.json"]):
+            raise Wrong("the files are not those of the manifest")
+        for name, digest in manifest["files"].items():
+            if hashlib.sha256(pack.read(name)).hexdigest() != digest:
+                raise Wrong(f"{name} is not the file of the manifest")
+        continuity = json.loads(pack.read("continuity.json"))
+        for note in filter(None, (continuity["before"], continuity["after"])):
+            yield check_head(note.encode(), key, notes)
+        check_continuity(continuity)
+        yield "contiguity: each journal goes on from the first head to the second"
+        for name in sorted(name for name in manifest["files"] if name.endswith(".ndjson")):
+            with pack.open(name) as lines:
+                _, *found = check_export(lines, continuity["after"].encode())
+            yield from (f"{name}: {line}" for line in found if ": 0 of " not in line)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Check an export of Stockade's audit record.")
+    parser = argparse.ArgumentParser(description="Check an export of Stockade's audit record, or a pack of evidence.")
     parser.add_argument("export", type=Path, metavar="EXPORT")
     parser.add_argument("--key", required=True, help="the heads' verifier key, or a file that holds it")
-    parser.add_argument("--heads", required=True, type=Path, help="the witness's directory or one of its files")
+    parser.add_argument("--heads", type=Path, help="the witness's directory or one of its files; for an export, a must")
     arguments = parser.parse_args()
+    is_pack = zipfile.is_zipfile(arguments.export)
+    if not is_pack and not arguments.heads:
+        parser.error("an export is checked with the witness's --heads")
     sys.setrecursionlimit(10_000)
     try:
         text = Path(arguments.key).read_text() if Path(arguments.key).is_file() else arguments.key
-        for line in verify(arguments.export, parse_key(text), arguments.heads):
+        for line in (verify_pack if is_pack else verify)(arguments.export, parse_key(text), arguments.heads):
             print(line)
     except Wrong as wrong:
         print(f"NOT INTACT: {wrong}")
         return 1
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
         print(f"cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     print("INTACT")

@@ -32,6 +32,10 @@ class Witness(Protocol):
         """Every head kept, oldest first."""
         ...
 
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
 
 class MemoryWitness:
     """For tests, and to say what a witness does."""
@@ -52,6 +56,9 @@ class MemoryWitness:
 
     def heads(self) -> Iterator[Head]:
         yield from self._kept
+
+    def close(self) -> None:
+        pass
 
 
 class DirectoryWitness:
@@ -85,6 +92,9 @@ class DirectoryWitness:
         for path in head_files(self._directory):
             for note in read_notes(path):
                 yield Head.unverified(note)
+
+    def close(self) -> None:
+        pass
 
     def _append(self, head: Head) -> None:
         path = self._directory / f"heads-{format_time(head.time_ns)[:10]}.ndjson"

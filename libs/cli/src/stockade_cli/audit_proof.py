@@ -107,8 +107,9 @@ def _report(report: integrity_service_pb2.VerifyRecordResponse) -> tuple[str, ..
     verdict = integrity_service_pb2.Verdict.Name(report.verdict).removeprefix("VERDICT_")
     if not report.journal:
         return "heads", verdict, f"{report.size}", f"{report.witnessed_sequence}", printable(report.detail)
-    unwitnessed = report.size - report.witnessed_size
-    witnessed = f"{report.witnessed_size}" + (f" ({unwitnessed} not yet)" if unwitnessed > 0 else "")
+    witnessed = f"{report.witnessed_size}"
+    if report.size > report.witnessed_size:
+        witnessed += f" (not yet {report.witnessed_size} to {report.size - 1})"
     bad = report.verdict != integrity_service_pb2.VERDICT_INTACT
     place = f"at {report.first_bad_position}: " if report.detail and bad else ""
     return report.journal, verdict, f"{report.size}", witnessed, place + printable(report.detail)

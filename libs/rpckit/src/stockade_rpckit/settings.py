@@ -26,6 +26,8 @@ class ServiceSettings:
     """Directory of what outlives a restart."""
     slot: str = "0"
     """Which of several processes of this service this one is; names its audit journal."""
+    record_ack: str = "local"
+    """When an entry of the record counts as durable: local, or replicated, once its copy on another machine has it."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
     drain_seconds: float = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stockade.embeddingcache.v1.embedding_cache_service_pb2_grpc import (
     add_EmbeddingCacheServiceServicer_to_server,
 )
-from stockade_audit import Journal
+from stockade_rpckit.journals import open_journal
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import refuse
 
@@ -29,6 +29,7 @@ from stockade_embedding_cache.domain.stats import Stats
 from stockade_embedding_cache.handlers.failures import FAILURES
 from stockade_embedding_cache.handlers.service import DESCRIBE, NAME, EmbeddingCacheHandler
 from stockade_embedding_cache.pruning import prune_for_ever
+from stockade_embedding_cache.readings import readings
 from stockade_embedding_cache.settings import CacheSettings
 
 SHELVES: dict[str, Callable[[], Shelf]] = {"sieve": Sieve, "lru": Lru}
@@ -36,7 +37,7 @@ SHELVES: dict[str, Callable[[], Shelf]] = {"sieve": Sieve, "lru": Lru}
 
 async def wire(settings: CacheSettings) -> Wiring:
     """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
-    journal = Journal.open(settings.state_dir / "audit" / "journals", service="cache", slot=f"cache-{settings.slot}")
+    journal = open_journal(settings, "cache")
     computing = build(settings)
     cache = computing.cache
     return Wiring(
@@ -46,6 +47,7 @@ async def wire(settings: CacheSettings) -> Wiring:
         background=[functools.partial(prune_for_ever, cache, journal, settings.prune_seconds)],
         on_drain=cache.store.close,
         parts={f"{NAME}/backend": lambda: cache.store.degraded_since is None},
+        readings=readings(cache),
     )
 
 

@@ -15,8 +15,8 @@ from stockade.networkpolicy.v1 import (
     limit_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
-from stockade_audit import Journal
 from stockade_rpckit import threads
+from stockade_rpckit.journals import open_journal
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.recording import Describe
 from stockade_rpckit.server import Served, Wiring
@@ -63,7 +63,7 @@ _DESCRIBE: dict[str, Mapping[str, Describe]] = {"PolicyService": DESCRIBE, "Gate
 async def wire(settings: PolicySettings) -> Wiring:
     """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
     seeds = read_seeds(settings)  # before anything is opened: a corrupt file changes nothing
-    journal = Journal.open(settings.state_dir / "audit" / "journals", service="policy", slot=f"policy-{settings.slot}")
+    journal = open_journal(settings, "policy")
     store, message_limits = open_store(settings)
     await threads.run(store.seed, seeds.policies, now_ns=time.time_ns())
     catalogue = Catalogue(store, seeds.aliases)

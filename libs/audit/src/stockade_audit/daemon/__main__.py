@@ -1,18 +1,28 @@
-"""`stockade-auditd`."""
+"""`stockade-auditd`: serves the record; `stockade-auditd migrate` prepares the tables of its copy and witness."""
 
+import argparse
 import sys
 
 from stockade_rpckit.server import run_service
 from stockade_rpckit.settings import load
 
+from stockade_audit.daemon.migration import migrate
 from stockade_audit.daemon.settings import AuditSettings
 from stockade_audit.daemon.wiring import wire
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop, or migrate and end."""
+    parser = argparse.ArgumentParser(prog="stockade-auditd", description="The audit record's daemon.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    steps = commands.add_parser("migrate", help="take the tables in PostgreSQL to a version, forward or back")
+    steps.add_argument("--to", type=int, metavar="N", help="the version; by default the newest, 0 removes everything")
+    arguments = parser.parse_args()
+    settings = load(AuditSettings, "STOCKADE_AUDIT")
+    if arguments.command == "migrate":
+        sys.exit(migrate(settings, arguments.to))
     sys.setswitchinterval(0.001)  # indexing a backlog must not keep calls and the daemon's own journal waiting
-    run_service("audit", load(AuditSettings, "STOCKADE_AUDIT"), wire)
+    run_service("audit", settings, wire)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-
-from stockade_rpckit import threads
-from stockade_rpckit.logs import get_logger
 
 from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_audit.daemon.domain.claims import Claims
-from stockade_audit.daemon.domain.finding import OF_AGENTS, Raised, Rules
+from stockade_audit.daemon.domain.finding import Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
-from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings, judge
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Arrived, Indexer
+from stockade_audit.daemon.shipping import Shipper
 from stockade_audit.daemon.tailing import Tails
 from stockade_audit.entry import parse_time
-from stockade_audit.keystore import KeptKey
+from stockade_audit.head import HeadRefused
+from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
 
 log = get_logger(__name__)
 
@@ -27,13 +26,18 @@ RETRY_S = 1.0
 HEAD_S = 1.0
 PRUNE_S = 600.0
 FOLD_S = 1.0
-ERASED_S = 60.0
-RETENTION_S = 3600.0
 LAG_NS = 10_000_000_000
+LAG_S = 10.0
 
 
-async def index_journals(indexer: Indexer, tails: Tails, findings: Findings) -> None:
-    """Index what comes, hand it to those who follow, and raise what the rules find in it."""
+async def index_journals(
+    indexer: Indexer, tails: Tails, findings: Findings, came: asyncio.Event, indexed: asyncio.Event
+) -> None:
+    """Index what comes, hand it to those who follow, and raise what the rules find in it.
+
+    `came` is set by whoever knows that something has come, to have it looked at before its turn; `indexed` is set when
+    something was.
+    """
     rules, caught_up, behind = Rules(), False, False
     while True:
         try:
@@ -42,6 +46,8 @@ async def index_journals(indexer: Indexer, tails: Tails, findings: Findings) -> 
             log.exception("the journals cannot be followed; tried again")
             await asyncio.sleep(RETRY_S)
             continue
+        if arrived:
+            indexed.set()
         tails.publish(arrived)
         for raised in judge(rules, arrived, time.time_ns()):
             await alert(findings, raised)
@@ -52,12 +58,12 @@ async def index_journals(indexer: Indexer, tails: Tails, findings: Findings) -> 
             await alert(findings, Raised("SINK_LAG", "index", f"the index is {lag / 1e9:.0f} s behind"))
         if not arrived:
             caught_up, behind = True, False
-            await asyncio.sleep(IDLE_S)
+            await wait_for(came, IDLE_S)
 
 
 async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
     """A head a second, handed to the witness; a finding when that begins to fail."""
-    resumed, failing = False, ""
+    resumed = False
     while True:
         started = time.monotonic()
         try:
@@ -66,12 +72,51 @@ async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
                 resumed = True
             await threads.run(keeper.sign)
             await threads.run(keeper.hand_over)
-            failing = ""
+            keeper.problem = ""
         except Exception as error:
-            if str(error) != failing:
-                failing = str(error)
-                await alert(findings, Raised("WITNESS_UNREACHABLE", "witness", failing))
+            if str(error) != keeper.problem:
+                keeper.problem = str(error)
+                kind = "VERIFICATION_FAILED" if isinstance(error, HeadRefused) else "WITNESS_UNREACHABLE"
+                await alert(findings, Raised(kind, "witness", keeper.problem))
         await asyncio.sleep(max(0.0, started + HEAD_S - time.monotonic()))
+
+
+async def ship_journals(shipper: Shipper, tell: Callable[[Mapping[str, int]], None], indexed: asyncio.Event) -> None:
+    """Ship what is indexed and `tell` how far each journal is copied. What goes wrong is for `watch_copy` to say."""
+    while True:
+        try:
+            shipped = await threads.run(shipper.ship)
+            shipper.problem = ""
+        except Exception as error:
+            shipper.problem = str(error)
+            await asyncio.sleep(RETRY_S)
+            continue
+        tell(shipper.sizes)
+        if not shipped:
+            await wait_for(indexed, IDLE_S)
+
+
+async def watch_copy(shipper: Shipper, findings: Findings) -> None:
+    """Raise a finding when the copy falls behind, even while it does not answer, and for what it does not take."""
+    told, late = set[str](), False
+    while True:
+        await asyncio.sleep(RETRY_S)
+        for slot, why in shipper.refused.items():
+            if slot not in told:
+                told.add(slot)
+                await alert(findings, Raised("VERIFICATION_FAILED", slot, why))
+        lag_s = shipper.watch(time.monotonic())
+        if lag_s > LAG_S and not late:
+            why = shipper.problem or "it takes entries slower than they come"
+            await alert(findings, Raised("SINK_LAG", "copy", f"the copy is {shipper.behind()} entries behind: {why}"))
+        late = lag_s > LAG_S
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, which clears it, or so long."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    event.clear()
 
 
 async def fold_claims(claims: Claims, journal: Journal) -> None:
@@ -83,47 +128,6 @@ async def fold_claims(claims: Claims, journal: Journal) -> None:
             entry = Entry(action=Action.FOLDED, reason="CLAIMS_TOO_FAST", agent=agent, metadata=dict(told))
             with suppress(RecordUnavailable):  # its journal counts what it refuses
                 await journal.append(entry)
-
-
-async def keep_erased(eraser: Eraser, journal: Journal) -> None:
-    """Do again what was erased, where a crash came in between or a backup was put back; then watch for the latter."""
-    undone = True  # at the start nobody knows
-    while True:
-        try:
-            undone = undone or await threads.run(eraser.is_undone)
-            if undone:
-                forgotten = await threads.run(eraser.resume)
-                undone = False
-                if forgotten.keys or forgotten.rows:
-                    told: dict[str, str | int] = {"keys": forgotten.keys, "rows": forgotten.rows}
-                    await journal.append(Entry(action=Action.ERASED, reason="RESUMED", metadata=dict(told)))
-        except Exception:
-            log.exception("what was erased could not be erased again; tried again")
-        await asyncio.sleep(ERASED_S)
-
-
-async def retain(eraser: Eraser, retention: Mapping[str, int], journal: Journal) -> None:
-    """Let go of what retention no longer wants; each disposal is recorded before and after."""
-    while True:
-        month = time.strftime("%Y-%m", time.gmtime())
-        try:
-            for entry_class, kept in (await threads.run(eraser.dispose, retention, month)).items():
-                await _dispose(eraser, journal, entry_class, kept)
-        except Exception:
-            log.exception("what is past its retention could not be disposed of; tried again")
-        await asyncio.sleep(RETENTION_S)
-
-
-async def _dispose(eraser: Eraser, journal: Journal, entry_class: str, kept: list[KeptKey]) -> None:
-    months = sorted({key.name.month for key in kept})
-    of = {"class": entry_class, "from": months[0], "to": months[-1]}
-    intent = Entry(action=Action.INTENT, method="retention", metadata=dict(of))
-    await journal.append(intent)
-    forgotten = await threads.run(eraser.forget, kept)
-    told: dict[str, str | int] = {**of, "keys": forgotten.keys, "rows": forgotten.rows}
-    await journal.append(
-        Entry(action=Action.DISPOSED, method="retention", reason="RETENTION", intent_id=intent.id, metadata=dict(told))
-    )
 
 
 async def prune_spans(spans: Spans, days: float, limit: int) -> None:
@@ -139,8 +143,7 @@ async def prune_spans(spans: Spans, days: float, limit: int) -> None:
 
 async def alert(findings: Findings, raised: Raised) -> None:
     """Say it in the log and in the record."""
-    subject = findings.journal.pseudonym(raised.subject) if raised.kind in OF_AGENTS else raised.subject
-    detail = {"kind": raised.kind, "subject": subject, "summary": raised.summary}
+    detail = {"kind": raised.kind, "subject": raised.subject, "summary": raised.summary}
     log.error("a finding was raised", extra=detail)
     try:
         await findings.raise_(raised)

@@ -19,17 +19,20 @@ BACKLOG: Final = 100  # heads handed over at a time after the witness was away
 
 @dataclass(slots=True)
 class HeadKeeper:
-    """Blocking; two callers wait for each other."""
+    """Blocking; two callers wait for each other. `witnessed` is the last head known to be kept by the witness."""
 
     indexer: Indexer
     heads: Heads
     witness: Witness
     key: SigningKey
+    witnessed: Head | None = None
+    problem: str = ""
     _lock: Lock = field(default_factory=Lock)
 
     def resume(self) -> None:
         """Go on behind the witness's last head, should ours have been lost or be an old copy."""
         kept, ours = self.witness.last(), self.heads.last()
+        self.witnessed = kept
         if kept is not None and (ours is None or ours.sequence < kept.sequence):
             self.heads.add(kept)
             self.heads.mark_witnessed(kept.sequence)
@@ -67,6 +70,7 @@ class HeadKeeper:
             last = self.witness.last()
             self.witness.add(head, self._proofs(last.journals if last else {}, head))
             self.heads.mark_witnessed(head.sequence)
+            self.witnessed = head
         return len(pending)
 
     def _proofs(self, old: Mapping[str, JournalHead], new: Head) -> Proofs:

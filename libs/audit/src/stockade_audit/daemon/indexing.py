@@ -1,7 +1,7 @@
 """Follows every journal into the index and the hash files."""
 
 import errno
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -66,12 +66,6 @@ class Indexer:
                     self._followed[directory.name] = self._resume(Indexed(directory.name))
             return [arrived for slot in sorted(self._followed) if (arrived := self._poll_one(slot))]
 
-    def forget_keys(self, numbers: Collection[int]) -> int:
-        """Take out of the index what these keys opened, between two polls: what is read after it is not opened."""
-        with self._lock:
-            self.opener.forget()
-            return self.index.forget_keys(numbers)
-
     def take_problems(self) -> list[tuple[str, str, str]]:
         """What was found wrong since the last time: a finding's kind, subject and summary."""
         problems, self._problems = self._problems, []
@@ -81,6 +75,10 @@ class Indexer:
         """What each journal is, made durable first: a head must not cover what a power cut can take back."""
         with self._lock:
             return dict(self._marks())
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries of each journal are read, without waiting for those being read."""
+        return {slot: followed.hashes.size for slot, followed in list(self._followed.items())}
 
     def hashes(self, slot: str) -> HashFile:
         """The stored hashes of a journal."""

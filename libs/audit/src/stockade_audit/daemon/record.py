@@ -1,9 +1,10 @@
 """The record as the handlers ask it: index, journals, proofs and heads in one place."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stockade_audit.daemon.copy_check import check_copy
 from stockade_audit.daemon.domain.errors import EntryNotFound, ProofNotPossible
 from stockade_audit.daemon.domain.ports import Heads, Index
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row
@@ -12,9 +13,12 @@ from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.index_check import check_index
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.leaves import read_leaves
+from stockade_audit.daemon.shipping import Shipper
+from stockade_audit.errors import AuditError
+from stockade_audit.head import Head
 from stockade_audit.keys import VerifierKey
 from stockade_audit.sealing import Opened
-from stockade_audit.tree import consistency_proof, inclusion_proof
+from stockade_audit.tree import EMPTY_ROOT, consistency_proof, inclusion_proof
 from stockade_audit.verification import Report, StoredHash, Verdict, verify_heads, verify_record
 from stockade_audit.witness import Witness
 
@@ -48,6 +52,7 @@ class Record:
     keeper: HeadKeeper
     witness: Witness
     key: VerifierKey
+    shipper: Shipper | None = None
 
     def page(self, filter_: Filter, limit: int, newest_first: bool, after: Cursor | None) -> Page:
         """At most `limit` entries behind `after`."""
@@ -94,17 +99,31 @@ class Record:
         return hashes.root(old), Proof(new, hashes.root(new), consistency_proof(hashes.node, old, new))
 
     def verify(self, slots: Sequence[str]) -> Iterator[Report]:
-        """The heads, then every journal, held to the witness's heads; where one is intact, the index is held to it."""
-        heads = list(self.witness.heads())
-        yield verify_heads(heads, self.key)
+        """The heads, then every journal, held to the witness's heads; to one that is intact, the index and the copy."""
+        heads, report = self._witnessed()
+        yield report
         for report in verify_record(self.root, heads, self._stored):
             if not slots or report.journal in slots:
-                yield self._index_report(report) or report
+                yield self._further(report)
 
-    def _index_report(self, report: Report) -> Report | None:
+    def _witnessed(self) -> tuple[list[Head], Report]:
+        """The witness's heads and what they are worth; without a witness that answers, nothing can be held to them."""
+        try:
+            heads = list(self.witness.heads())
+        except (AuditError, OSError) as error:
+            told = f"the witness does not answer, so that the record is held to nothing it keeps: {error}"
+            return [], Report("", Verdict.HEADS_WRONG, 0, EMPTY_ROOT, 0, told)
+        return heads, verify_heads(heads, self.key)
+
+    def _further(self, report: Report) -> Report:
+        """What the index or the copy have otherwise than an intact journal; else the journal's own report."""
         if report.verdict is not Verdict.INTACT:
-            return None
-        return check_index(self.index, self.root / report.journal, self.indexer.opener)
+            return report
+        directory = self.root / report.journal
+        found = check_index(self.index, directory, self.indexer.opener)
+        if found is None and self.shipper is not None:
+            found = check_copy(self.shipper.copy, directory)
+        return replace(found, size=report.size, root=report.root) if found else report
 
     def _row(self, identity: str) -> Row:
         row = self.index.get(identity)

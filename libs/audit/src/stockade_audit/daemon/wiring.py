@@ -1,33 +1,30 @@
 """The daemon put together: the only module that names its adapters."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
 from stockade.audit.v1 import (
     audit_service_pb2_grpc,
     finding_service_pb2_grpc,
     integrity_service_pb2_grpc,
-    retention_service_pb2_grpc,
     trace_service_pb2_grpc,
 )
-from stockade_rpckit import threads
-from stockade_rpckit.server import Served, Wiring
-from stockade_rpckit.settings import refuse
-
-from stockade_audit import Journal
+from stockade_audit.daemon.adapters.copy_postgres import PostgresCopy
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
-from stockade_audit.daemon.adapters.holds_sqlite import SqliteHolds
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
+from stockade_audit.daemon.adapters.witness_grpc import GrpcWitness
+from stockade_audit.daemon.adapters.witness_postgres import PostgresWitness
 from stockade_audit.daemon.background import (
     fold_claims,
     index_journals,
-    keep_erased,
     prune_spans,
-    retain,
+    ship_journals,
     sign_heads,
+    watch_copy,
 )
 from stockade_audit.daemon.domain.claims import Claims
-from stockade_audit.daemon.domain.retention import parse_retention
-from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
@@ -35,20 +32,26 @@ from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
 from stockade_audit.daemon.handlers.findings import FindingHandler
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
-from stockade_audit.daemon.handlers.retention import RetentionHandler, described
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
+from stockade_audit.daemon.handlers.witness import WitnessHandler
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.record import Record
+from stockade_audit.daemon.replicated import Copies
 from stockade_audit.daemon.settings import AuditSettings
+from stockade_audit.daemon.shipping import Shipper
 from stockade_audit.daemon.tailing import Tails
+from stockade_audit.daemon.witnesses import Witnesses
 from stockade_audit.errors import AuditError
-from stockade_audit.head import ORIGIN
-from stockade_audit.keys import SigningKey
+from stockade_audit.head import is_origin, origin_of
+from stockade_audit.keys import SigningKey, VerifierKey
 from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.sealing import Opener
-from stockade_audit.tombstones import Tombstones
-from stockade_audit.witness import DirectoryWitness
+from stockade_audit.witness import DirectoryWitness, Witness
+from stockade_rpckit import threads
+from stockade_rpckit.journals import open_journal
+from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import refuse
 
 
 async def wire(settings: AuditSettings) -> Wiring:
@@ -60,36 +63,39 @@ async def wire(settings: AuditSettings) -> Wiring:
 
 
 async def _wire(settings: AuditSettings) -> Wiring:
-    slot = f"audit-{settings.slot}"
-    journal = Journal.open(settings.journals, service="audit", slot=slot)
-    key = SigningKey.load_or_create(settings.directory / "heads.key", ORIGIN)
+    if not is_origin(origin := origin_of(settings.node)):
+        refuse(f"the node {settings.node!r} is no name: use lower-case letters, digits, dots and dashes, at most 63")
+    journal = open_journal(settings, "audit")
+    key = SigningKey.load_or_create(settings.directory / "heads.key", origin)
     index = SqliteIndex(settings.directory / "index" / "index.sqlite")
     heads = SqliteHeads(settings.directory / "heads.sqlite")
     spans = SqliteSpans(settings.directory / "spans.sqlite")
     keys = SqliteKeyStore(settings.directory / "keys")
-    tombstones, holds = Tombstones(settings.tombstones_file), SqliteHolds(settings.directory / "holds.sqlite")
-    opener = Opener(keys, tombstones)
+    opener = Opener(keys)
     indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
-    eraser = Eraser(settings.journals, keys, tombstones, indexer, spans, holds, journal.pseudonym)
-    keep_time = parse_retention(settings.retention)
-    witness = DirectoryWitness(settings.witness_directory, key.verifier)
+    witness = _witness(settings, key.verifier)
     keeper = HeadKeeper(indexer, heads, witness, key)
-    record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier)
+    copy = PostgresCopy(settings.ship_to, settings.node) if settings.ship_to else None
+    shipper = Shipper(settings.journals, indexer, copy) if copy else None
+    record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier, shipper)
     findings = Findings(record, journal)
     tails, claims, forwarder = Tails(), Claims(), Forwarder(settings.otlp_endpoint)
     spans_in = SpanHandler(spans, forwarder)
+    came, indexed = asyncio.Event(), asyncio.Event()
+    copies = Copies(came)
 
     async def drain() -> None:
         await forwarder.drain(1.0)
-        for part in (indexer, index, heads, spans, holds, keys):
-            part.close()
+        for part in (shipper, witness, indexer, index, heads, spans, keys):
+            if part is not None:
+                part.close()
 
     return Wiring(
         [
             Served(
                 "stockade.audit.v1.AuditService",
                 audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
-                AuditHandler(record, tails, journal, slot, claims),
+                AuditHandler(record, tails, journal, f"audit-{settings.slot}", claims),
             ),
             Served(
                 "stockade.audit.v1.IntegrityService",
@@ -97,20 +103,19 @@ async def _wire(settings: AuditSettings) -> Wiring:
                 IntegrityHandler(record),
             ),
             Served(
+                "stockade.audit.v1.WitnessService",
+                integrity_service_pb2_grpc.add_WitnessServiceServicer_to_server,
+                WitnessHandler(Witnesses(settings.directory / "witnessed"), findings),
+            ),
+            Served(
                 "stockade.audit.v1.FindingService",
                 finding_service_pb2_grpc.add_FindingServiceServicer_to_server,
                 FindingHandler(findings),
             ),
             Served(
-                "stockade.audit.v1.RetentionService",
-                retention_service_pb2_grpc.add_RetentionServiceServicer_to_server,
-                RetentionHandler(eraser),
-                described(journal.pseudonym),
-            ),
-            Served(
                 "stockade.audit.v1.TraceService",
                 trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
-                TraceHandler(spans, eraser.names),
+                TraceHandler(spans),
             ),
             Served(
                 "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -121,15 +126,34 @@ async def _wire(settings: AuditSettings) -> Wiring:
         journal,
         FAILURES,
         [
-            lambda: index_journals(indexer, tails, findings),
+            lambda: index_journals(indexer, tails, findings, came, indexed),
             lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             lambda: fold_claims(claims, journal),
-            lambda: keep_erased(eraser, journal),
-            lambda: retain(eraser, keep_time, journal),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,
+            *([] if shipper is None else _shipping(shipper, copies, indexed, findings, settings)),
         ],
         drain,
     )
+
+
+def _witness(settings: AuditSettings, key: VerifierKey) -> Witness:
+    """Who keeps the heads."""
+    if settings.witness.startswith(("postgresql:", "postgres:")):
+        return PostgresWitness(settings.witness, key)
+    if settings.witness.startswith("unix:"):
+        return GrpcWitness(settings.witness, key)
+    return DirectoryWitness(settings.witness_directory, key)
+
+
+def _shipping(
+    shipper: Shipper, copies: Copies, indexed: asyncio.Event, findings: Findings, settings: AuditSettings
+) -> list[Callable[[], Awaitable[None]]]:
+    """What runs where there is a copy."""
+    return [
+        lambda: ship_journals(shipper, copies.tell, indexed),
+        lambda: watch_copy(shipper, findings),
+        lambda: copies.serve(settings.run_dir),
+    ]

@@ -1,6 +1,7 @@
 """The daemon's own heads, in SQLite."""
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
@@ -51,6 +52,27 @@ class SqliteHeads:
                 (before or 1 << 62, limit),
             ).fetchall()
         return [(Head.unverified(note), bool(witnessed)) for note, witnessed in rows]
+
+    def first_from(self, time_ns: int) -> Head | None:
+        found = self._read(
+            "SELECT note FROM heads WHERE witnessed AND sequence >= (SELECT sequence FROM heads ORDER BY sequence"
+            " LIMIT 1 OFFSET ?) ORDER BY sequence LIMIT 1",
+            self._count_before(time_ns),
+        )
+        return found[0] if found else None
+
+    def last_before(self, time_ns: int) -> Head | None:
+        before = self._count_before(time_ns)
+        return self._nth(before - 1) if before else None
+
+    def _count_before(self, time_ns: int) -> int:
+        """How many heads are older than that; heads are in the order of their times, so it is searched for."""
+        with self._lock:
+            (count,) = self._db.execute("SELECT COUNT(*) FROM heads").fetchone()
+        return bisect_left(range(count), time_ns, key=lambda n: self._nth(n).time_ns)
+
+    def _nth(self, n: int) -> Head:
+        return self._read("SELECT note FROM heads ORDER BY sequence LIMIT 1 OFFSET ?", n)[0]
 
     def _read(self, query: str, *values: int) -> list[Head]:
         with self._lock:

@@ -68,25 +68,32 @@ class ClaimsTooFast(AuditError):
         self.agent, self.retry_after_s = agent, retry_after_s
 
 
-class SubjectHeld(AuditError):
-    """A legal hold covers what is to be erased."""
-
-    def __init__(self, hold: str) -> None:
-        super().__init__(f"the legal hold {hold} covers this subject: release it first, `stockade audit hold release`")
-        self.hold = hold
+class CopyUnavailable(AuditError):
+    """The copy beyond this machine cannot be reached, or is not ready to be written to."""
 
 
-class HoldNotFound(AuditError):
-    """No legal hold of this id."""
+class CopyRefused(AuditError):
+    """What is to be copied does not continue what the copy has."""
 
-    def __init__(self, identity: str) -> None:
-        super().__init__(f"there is no hold {identity!r}; `stockade audit hold list` shows them")
-        self.id = identity
+    def __init__(self, slot: str, why: str) -> None:
+        super().__init__(f"the copy does not take the journal {slot}: {why}")
+        self.slot = slot
 
 
-class RequestIdReused(AuditError):
-    """A request id that was used before, for something else."""
+class WitnessUnavailable(AuditError):
+    """The witness cannot be reached."""
 
-    def __init__(self, request_id: str) -> None:
-        super().__init__(f"the request id {request_id!r} was used for another hold: take a new one")
-        self.request_id = request_id
+
+class TooManyOrigins(AuditError):
+    """This daemon keeps heads of as many others as it will."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"heads of {most} origins are kept here already; use another witness")
+
+
+class PeriodNotCovered(AuditError):
+    """No witnessed head covers the period that evidence is asked of."""
+
+    def __init__(self, why: str, covered_until: str) -> None:
+        super().__init__(why)
+        self.covered_until = covered_until

@@ -11,8 +11,10 @@ from stockade_rpckit.recording import current_record
 
 from stockade_audit import Action
 from stockade_audit.daemon.domain.errors import PageTokenInvalid
+from stockade_audit.daemon.evidence.pack import build
 from stockade_audit.daemon.handlers import messages
 from stockade_audit.daemon.record import Record
+from stockade_audit.daemon.status import SinkStatus, journal_statuses, sink_statuses
 from stockade_audit.errors import AuditError
 from stockade_audit.head import Head
 from stockade_audit.verification import Report
@@ -30,7 +32,7 @@ class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # 
         with suppress(AuditError, OSError):  # what the witness lacks or refuses is what the reports are about
             await threads.run(self._record.keeper.sign)  # what is indexed by now is to be checked as well
             await threads.run(self._record.keeper.hand_over)
-        last = await threads.run(self._record.witness.last)
+        last = self._record.keeper.witnessed
         reports = self._record.verify(tuple(request.journals))
         problems = []
         while (report := await threads.run(next, reports, None)) is not None:
@@ -80,6 +82,28 @@ class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # 
             indexed_through=messages.indexed_messages(indexed),
         )
 
+    async def GetRecordStatus(
+        self, _request: integrity.GetRecordStatusRequest, _context: Any
+    ) -> integrity.GetRecordStatusResponse:
+        journals = await threads.run(journal_statuses, self._record)
+        sinks = await threads.run(sink_statuses, self._record)
+        return integrity.GetRecordStatusResponse(
+            journals=[
+                integrity.JournalStatus(journal=j.slot, indexed=j.indexed, witnessed=j.witnessed, copied=j.copied)
+                for j in journals
+            ],
+            sinks=map(_sink_message, sinks),
+        )
+
+    async def BuildEvidence(
+        self, request: integrity.BuildEvidenceRequest, _context: Any
+    ) -> AsyncIterator[integrity.BuildEvidenceResponse]:
+        start_ns, end_ns = messages.time_ns_of(request, "start_time"), messages.time_ns_of(request, "end_time")
+        current_record().set(action=Action.READ)
+        parts = build(self._record, start_ns, end_ns, request.seed, request.sample_size or 100)
+        while (chunk := await threads.run(next, parts, None)) is not None:
+            yield integrity.BuildEvidenceResponse(chunk=chunk)
+
     async def ListKeys(self, _request: integrity.ListKeysRequest, _context: Any) -> integrity.ListKeysResponse:
         indexed = await threads.run(self._record.index.indexed)
         return integrity.ListKeysResponse(keys=[str(self._record.key), *(state.key for state in indexed if state.key)])
@@ -97,6 +121,12 @@ def _report_message(report: Report, last: Head | None) -> integrity.VerifyRecord
         witnessed_size=mark.size if mark else 0,
         witnessed_sequence=last.sequence if last else 0,
     )
+
+
+def _sink_message(sink: SinkStatus) -> integrity.SinkStatus:
+    message = integrity.SinkStatus(name=sink.name, behind=sink.behind, problem=sink.problem)
+    message.lag.FromMicroseconds(int(sink.lag_s * 1e6))
+    return message
 
 
 def _sequence(token: str) -> int:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from opentelemetry.trace import StatusCode
 from stockade_rpckit.errors import details_of
+from stockade_rpckit.pace import Pace
 from stockade_rpckit.pipeline import MOST_CALLS
 
 from support.probe import messages
@@ -193,3 +194,16 @@ def _reasons_until(stub: Any, wanted: str) -> set[str]:
         except grpc.RpcError as error:
             found.add(str(details_of(error)["reason"]))
     return found
+
+
+def test_calls_of_an_agent_that_write_entries_wait_for_their_turn(served: Served, monkeypatch: Any) -> None:
+    monkeypatch.setattr(served.recorder, "_pace", Pace(per_second=20, burst=2))
+    asking, other = served.stub("gate"), served.stub("operators/ada")
+    began = time.monotonic()
+    for _ in range(8):
+        call(asking, "One", metadata=AGENT)
+    assert time.monotonic() - began > 0.25
+    began = time.monotonic()
+    for _ in range(8):
+        call(other, "One")
+    assert time.monotonic() - began < 0.25

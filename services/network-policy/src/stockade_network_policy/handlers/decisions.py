@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from stockade.networkpolicy.v1 import decision_service_pb2 as pb
 from stockade.networkpolicy.v1 import decision_service_pb2_grpc
 from stockade_rpckit.identity import PrincipalKind, current_principal
+from stockade_rpckit.pace import Pace
 from stockade_rpckit.recording import current_record
 from stockade_rpckit.tracing import current_traceparent
 
@@ -18,7 +19,6 @@ from stockade_network_policy.handlers import messages
 from stockade_network_policy.handlers.callers import asker, subject
 from stockade_network_policy.handlers.failures import caller_not_allowed, decision_not_found
 from stockade_network_policy.judgement import Judgement
-from stockade_network_policy.pace import Pace
 from stockade_network_policy.snapshots import Narrowing
 
 _PORTS = {"http": 80, "https": 443, "": 443}

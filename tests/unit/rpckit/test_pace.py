@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from stockade_network_policy.pace import Pace
+from stockade_rpckit.pace import Pace
 
 
 async def _seconds(pace: Pace, sandbox: str, times: int) -> float:

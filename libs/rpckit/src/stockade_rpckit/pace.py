@@ -1,7 +1,7 @@
-"""So many questions a second from each sandbox; what is beyond that waits for its turn.
+"""So many calls a second from each sandbox; what is beyond that waits for its turn.
 
-A refusal costs no token of any limit and is recorded like every decision: an agent that asks for nothing but refusals
-would fill the record and keep the judge from everyone else. Held back, it harms itself alone.
+What a call writes to the record stays there, whatever the call came to: an agent that asks for nothing but refusals
+would fill the disk and keep the service from everyone else. Held back, it harms itself alone.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class Pace:
         self._due: dict[str, float] = {}
 
     async def turn(self, sandbox: str) -> None:
-        """Returns when the sandbox may ask once more."""
+        """Returns when the sandbox may go on."""
         now = time.monotonic()
         if len(self._due) > _KEPT:
             self._due = {name: due for name, due in self._due.items() if due > now}

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,6 +23,7 @@ from stockade_audit.errors import AuditError, RecordUnavailable, SlotBusy
 from stockade_audit.keys import SigningKey
 from stockade_audit.keystore import KeyStore
 from stockade_audit.keystore_sqlite import SqliteKeyStore
+from stockade_audit.pseudonyms import Pseudonym, pseudonyms
 from stockade_audit.recovery import find_leaves, recover
 from stockade_audit.replication import Replication
 from stockade_audit.sealing import Opener, Sealer
@@ -70,7 +71,10 @@ class Journal:
         replication: Replication | None = None,
     ) -> None:
         self._lock, self._keys = lock, keys
+        self._pseudonym = pseudonyms(keys.pseudonym_key())
         self._replication = replication
+        self.on_durable: Callable[[float], None] | None = None
+        """Told how many seconds each append took that became durable."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._gathered: list[Pending] = []
@@ -146,6 +150,16 @@ class Journal:
         self._lock.close()
 
     @property
+    def pseudonym(self) -> Pseudonym:
+        """From an agent's id or a person's name to what copies of the record carry in its place."""
+        return self._pseudonym
+
+    @property
+    def waiting(self) -> int:
+        """How many appends wait to be durable."""
+        return len(self._waiting)
+
+    @property
     def unavailable(self) -> str:
         """Why appends are refused now; empty while they are not."""
         return self._unavailable
@@ -214,6 +228,8 @@ class Journal:
             if not self._waiting or self._waiting[0].pending is not pending:
                 continue  # nobody waits for the closing of found intents
             waiting = self._waiting.popleft()
+            if failure is None and self.on_durable and self._loop:
+                self.on_durable(self._loop.time() - waiting.deadline + MAX_WAIT_S)
             if failure is not None and not pending.refused:
                 self._refuse(waiting.future, len(pending.entries), failure)
             elif failure is None and pending.refused and pending.positions:
@@ -263,10 +279,19 @@ def _make_directories(root: Path, directory: Path) -> None:
         directory.chmod(0o2750)
 
 
+def _take(lock: IO[bytes]) -> None:
+    """Lock it; once more after a moment, since the daemon tries locks to learn which slots run."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.05)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _lock(directory: Path) -> IO[bytes]:
     lock = open(directory / "lock", "a+b")  # noqa: SIM115 - held until the journal is closed
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock)
     except BlockingIOError as error:
         lock.seek(0)
         holder = lock.read().decode(errors="replace").strip() or "unknown"

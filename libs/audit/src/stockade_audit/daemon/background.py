@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from stockade_rpckit import threads
+from stockade_rpckit.logs import get_logger
+
 from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_audit.daemon.domain.claims import Claims
-from stockade_audit.daemon.domain.finding import Raised, Rules
+from stockade_audit.daemon.domain.finding import OF_AGENTS, Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
+from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings, judge
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Arrived, Indexer
@@ -16,8 +20,7 @@ from stockade_audit.daemon.shipping import Shipper
 from stockade_audit.daemon.tailing import Tails
 from stockade_audit.entry import parse_time
 from stockade_audit.head import HeadRefused
-from stockade_rpckit import threads
-from stockade_rpckit.logs import get_logger
+from stockade_audit.keystore import KeptKey
 
 log = get_logger(__name__)
 
@@ -26,6 +29,8 @@ RETRY_S = 1.0
 HEAD_S = 1.0
 PRUNE_S = 600.0
 FOLD_S = 1.0
+ERASED_S = 60.0
+RETENTION_S = 3600.0
 LAG_NS = 10_000_000_000
 LAG_S = 10.0
 
@@ -46,6 +51,7 @@ async def index_journals(
             log.exception("the journals cannot be followed; tried again")
             await asyncio.sleep(RETRY_S)
             continue
+        indexer.lag_s = max(0, _lag_ns(arrived)) / 1e9
         if arrived:
             indexed.set()
         tails.publish(arrived)
@@ -130,6 +136,47 @@ async def fold_claims(claims: Claims, journal: Journal) -> None:
                 await journal.append(entry)
 
 
+async def keep_erased(eraser: Eraser, journal: Journal) -> None:
+    """Do again what was erased, where a crash came in between or a backup was put back; then watch for the latter."""
+    undone = True  # at the start nobody knows
+    while True:
+        try:
+            undone = undone or await threads.run(eraser.is_undone)
+            if undone:
+                forgotten = await threads.run(eraser.resume)
+                undone = False
+                if forgotten.keys or forgotten.rows:
+                    told: dict[str, str | int] = {"keys": forgotten.keys, "rows": forgotten.rows}
+                    await journal.append(Entry(action=Action.ERASED, reason="RESUMED", metadata=dict(told)))
+        except Exception:
+            log.exception("what was erased could not be erased again; tried again")
+        await asyncio.sleep(ERASED_S)
+
+
+async def retain(eraser: Eraser, retention: Mapping[str, int], journal: Journal) -> None:
+    """Let go of what retention no longer wants; each disposal is recorded before and after."""
+    while True:
+        month = time.strftime("%Y-%m", time.gmtime())
+        try:
+            for entry_class, kept in (await threads.run(eraser.dispose, retention, month)).items():
+                await _dispose(eraser, journal, entry_class, kept)
+        except Exception:
+            log.exception("what is past its retention could not be disposed of; tried again")
+        await asyncio.sleep(RETENTION_S)
+
+
+async def _dispose(eraser: Eraser, journal: Journal, entry_class: str, kept: list[KeptKey]) -> None:
+    months = sorted({key.name.month for key in kept})
+    of = {"class": entry_class, "from": months[0], "to": months[-1]}
+    intent = Entry(action=Action.INTENT, method="retention", metadata=dict(of))
+    await journal.append(intent)
+    forgotten = await threads.run(eraser.forget, kept)
+    told: dict[str, str | int] = {**of, "keys": forgotten.keys, "rows": forgotten.rows}
+    await journal.append(
+        Entry(action=Action.DISPOSED, method="retention", reason="RETENTION", intent_id=intent.id, metadata=dict(told))
+    )
+
+
 async def prune_spans(spans: Spans, days: float, limit: int) -> None:
     """Keep the span store within its bounds."""
     while True:
@@ -143,7 +190,8 @@ async def prune_spans(spans: Spans, days: float, limit: int) -> None:
 
 async def alert(findings: Findings, raised: Raised) -> None:
     """Say it in the log and in the record."""
-    detail = {"kind": raised.kind, "subject": raised.subject, "summary": raised.summary}
+    subject = findings.journal.pseudonym(raised.subject) if raised.kind in OF_AGENTS else raised.subject
+    detail = {"kind": raised.kind, "subject": subject, "summary": raised.summary}
     log.error("a finding was raised", extra=detail)
     try:
         await findings.raise_(raised)

@@ -1,7 +1,7 @@
 """Follows every journal into the index and the hash files."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -52,6 +52,8 @@ class Indexer:
     _lock: Lock = field(default_factory=Lock)
     _problems: list[tuple[str, str, str]] = field(default_factory=list)
     _failing: str = ""
+    lag_s: float = 0.0
+    """How long ago the latest entry was made that came last, while more may be waiting; else 0."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,12 @@ class Indexer:
                 if directory.name not in self._followed:
                     self._followed[directory.name] = self._resume(Indexed(directory.name))
             return [arrived for slot in sorted(self._followed) if (arrived := self._poll_one(slot))]
+
+    def forget_keys(self, numbers: Collection[int]) -> int:
+        """Take out of the index what these keys opened, between two polls: what is read after it is not opened."""
+        with self._lock:
+            self.opener.forget()
+            return self.index.forget_keys(numbers)
 
     def take_problems(self) -> list[tuple[str, str, str]]:
         """What was found wrong since the last time: a finding's kind, subject and summary."""

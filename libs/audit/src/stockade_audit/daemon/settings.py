@@ -19,6 +19,12 @@ class AuditSettings(ServiceSettings):
     """postgresql://… of the copy of all journals; a password lies in a file, ?passfile=/path. Empty for no copy."""
     otlp_endpoint: str = ""
     """Collector that gets a copy of all spans by OTLP over gRPC, as host:port or http://host:port; empty for none."""
+    retention: tuple[str, ...] = ()
+    """How many months what is personal stays readable, by class: decision=13,claim=1. Classes are decision, activity,
+    access and claim; one that is not named is kept until its subject is erased."""
+    tombstones: Path = Path()
+    """File of the keys that were destroyed; put it where no restore of a backup reaches. By default in the directory of
+    the witness, or else state_dir/audit/tombstones.ndjson."""
     span_days: float = 7.0
     """How long spans are kept."""
     span_limit: int = 1_000_000
@@ -38,3 +44,11 @@ class AuditSettings(ServiceSettings):
     def witness_directory(self) -> Path:
         """Where heads are handed to, when that is a directory."""
         return Path(self.witness) if self.witness else self.directory / "witness"
+
+    @property
+    def tombstones_file(self) -> Path:
+        """Where it is kept which keys were destroyed."""
+        if self.tombstones != Path():
+            return self.tombstones
+        is_directory = not self.witness.startswith(("postgresql:", "postgres:", "unix:"))
+        return (self.witness_directory if is_directory else self.directory) / "tombstones.ndjson"

@@ -8,10 +8,17 @@ from stockade.audit.v1 import (
     audit_service_pb2_grpc,
     finding_service_pb2_grpc,
     integrity_service_pb2_grpc,
+    retention_service_pb2_grpc,
     trace_service_pb2_grpc,
 )
+from stockade_rpckit import threads
+from stockade_rpckit.journals import open_journal
+from stockade_rpckit.server import Served, Wiring
+from stockade_rpckit.settings import refuse
+
 from stockade_audit.daemon.adapters.copy_postgres import PostgresCopy
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
+from stockade_audit.daemon.adapters.holds_sqlite import SqliteHolds
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.adapters.witness_grpc import GrpcWitness
@@ -19,12 +26,16 @@ from stockade_audit.daemon.adapters.witness_postgres import PostgresWitness
 from stockade_audit.daemon.background import (
     fold_claims,
     index_journals,
+    keep_erased,
     prune_spans,
+    retain,
     ship_journals,
     sign_heads,
     watch_copy,
 )
 from stockade_audit.daemon.domain.claims import Claims
+from stockade_audit.daemon.domain.retention import parse_retention
+from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
@@ -32,10 +43,12 @@ from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
 from stockade_audit.daemon.handlers.findings import FindingHandler
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
+from stockade_audit.daemon.handlers.retention import RetentionHandler, described
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
 from stockade_audit.daemon.handlers.witness import WitnessHandler
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Indexer
+from stockade_audit.daemon.readings import readings
 from stockade_audit.daemon.record import Record
 from stockade_audit.daemon.replicated import Copies
 from stockade_audit.daemon.settings import AuditSettings
@@ -47,11 +60,8 @@ from stockade_audit.head import is_origin, origin_of
 from stockade_audit.keys import SigningKey, VerifierKey
 from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.sealing import Opener
+from stockade_audit.tombstones import Tombstones
 from stockade_audit.witness import DirectoryWitness, Witness
-from stockade_rpckit import threads
-from stockade_rpckit.journals import open_journal
-from stockade_rpckit.server import Served, Wiring
-from stockade_rpckit.settings import refuse
 
 
 async def wire(settings: AuditSettings) -> Wiring:
@@ -71,8 +81,11 @@ async def _wire(settings: AuditSettings) -> Wiring:
     heads = SqliteHeads(settings.directory / "heads.sqlite")
     spans = SqliteSpans(settings.directory / "spans.sqlite")
     keys = SqliteKeyStore(settings.directory / "keys")
-    opener = Opener(keys)
+    tombstones, holds = Tombstones(settings.tombstones_file), SqliteHolds(settings.directory / "holds.sqlite")
+    opener = Opener(keys, tombstones)
     indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
+    eraser = Eraser(settings.journals, keys, tombstones, indexer, spans, holds, journal.pseudonym)
+    keep_time = parse_retention(settings.retention)
     witness = _witness(settings, key.verifier)
     keeper = HeadKeeper(indexer, heads, witness, key)
     copy = PostgresCopy(settings.ship_to, settings.node) if settings.ship_to else None
@@ -86,7 +99,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
 
     async def drain() -> None:
         await forwarder.drain(1.0)
-        for part in (shipper, witness, indexer, index, heads, spans, keys):
+        for part in (shipper, witness, indexer, index, heads, spans, holds, keys):
             if part is not None:
                 part.close()
 
@@ -113,9 +126,15 @@ async def _wire(settings: AuditSettings) -> Wiring:
                 FindingHandler(findings),
             ),
             Served(
+                "stockade.audit.v1.RetentionService",
+                retention_service_pb2_grpc.add_RetentionServiceServicer_to_server,
+                RetentionHandler(eraser),
+                described(journal.pseudonym),
+            ),
+            Served(
                 "stockade.audit.v1.TraceService",
                 trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
-                TraceHandler(spans),
+                TraceHandler(spans, eraser.names),
             ),
             Served(
                 "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -130,12 +149,15 @@ async def _wire(settings: AuditSettings) -> Wiring:
             lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             lambda: fold_claims(claims, journal),
+            lambda: keep_erased(eraser, journal),
+            lambda: retain(eraser, keep_time, journal),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,
             *([] if shipper is None else _shipping(shipper, copies, indexed, findings, settings)),
         ],
         drain,
+        readings=readings(record, forwarder),
     )
 
 

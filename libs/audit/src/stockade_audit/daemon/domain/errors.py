@@ -97,3 +97,27 @@ class PeriodNotCovered(AuditError):
     def __init__(self, why: str, covered_until: str) -> None:
         super().__init__(why)
         self.covered_until = covered_until
+
+
+class SubjectHeld(AuditError):
+    """A legal hold covers what is to be erased."""
+
+    def __init__(self, hold: str) -> None:
+        super().__init__(f"the legal hold {hold} covers this subject: release it first, `stockade audit hold release`")
+        self.hold = hold
+
+
+class HoldNotFound(AuditError):
+    """No legal hold of this id."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"there is no hold {identity!r}; `stockade audit hold list` shows them")
+        self.id = identity
+
+
+class RequestIdReused(AuditError):
+    """A request id that was used before, for something else."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"the request id {request_id!r} was used for another hold: take a new one")
+        self.request_id = request_id

@@ -1,9 +1,10 @@
 """What the daemon needs of the parts it runs on. All blocking: called on the bounded pool, never on the loop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 from stockade_audit.daemon.domain.copy import Copied, CopiedEntry
+from stockade_audit.daemon.domain.hold import Hold
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Rollups, Row, Stats, StatsQuery
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
 from stockade_audit.head import Head
@@ -44,6 +45,10 @@ class Index(Protocol):
 
     def get(self, identity: str) -> Row | None:
         """The entry of this id."""
+        ...
+
+    def forget_keys(self, numbers: Collection[int]) -> int:
+        """Take out of rows and rollups what these keys had opened, for good; returns how many rows had any of it."""
         ...
 
     def related(self, identity: str) -> list[Row]:
@@ -127,6 +132,34 @@ class Spans(Protocol):
         """The spans of the one trace whose id begins so, by start; TraceNotFound if there is none or several."""
         ...
 
+    def forget(self, subjects: Collection[str]) -> int:
+        """Drop the spans that carry one of these pseudonyms, for good; returns how many."""
+        ...
+
     def prune(self, before_ns: int, keep: int) -> int:
         """Drop spans that started before, and the oldest beyond `keep`; returns how many."""
+        ...
+
+
+class Holds(Protocol):
+    """Legal holds."""
+
+    def add(self, hold: Hold) -> None:
+        """Keep one, durably."""
+        ...
+
+    def get(self, identity: str) -> Hold:
+        """One of them; HoldNotFound."""
+        ...
+
+    def all(self, released: bool = False) -> list[Hold]:
+        """Those that hold, and the released ones too if wanted, by the time they were placed."""
+        ...
+
+    def release(self, identity: str, time_ns: int) -> Hold:
+        """Let it hold no longer; one that was released stays as it was. HoldNotFound."""
+        ...
+
+    def rename(self, subject: str, pseudonym: str) -> None:
+        """Let released holds of a subject name its pseudonym."""
         ...

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from grpc import StatusCode
+from stockade_rpckit.errors import Failure, FailureTable
+
 from stockade_audit.daemon.domain import errors
 from stockade_audit.head import HeadRefused
-from stockade_rpckit.errors import Failure, FailureTable
 
 
 def _failure(code: StatusCode, reason: str, *facts: str) -> Callable[[Any], Failure]:
@@ -29,6 +30,9 @@ FAILURES: FailureTable = {
     errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
     errors.FindingNotFound: _failure(StatusCode.NOT_FOUND, "FINDING_NOT_FOUND", "identity"),
     errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
+    errors.SubjectHeld: _failure(StatusCode.FAILED_PRECONDITION, "SUBJECT_HELD", "hold"),
+    errors.HoldNotFound: _failure(StatusCode.NOT_FOUND, "HOLD_NOT_FOUND", "id"),
+    errors.RequestIdReused: _failure(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "request_id"),
     errors.ClaimsTooFast: _failure(StatusCode.RESOURCE_EXHAUSTED, "CLAIMS_TOO_FAST", "agent"),
     errors.PeriodNotCovered: _failure(StatusCode.FAILED_PRECONDITION, "PERIOD_NOT_COVERED", "covered_until"),
     errors.TooManyOrigins: _failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_ORIGINS"),

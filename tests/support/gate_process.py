@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,21 +105,23 @@ class GateProcess:
 
 @contextmanager
 def gate_process(
-    edit: Callable[[dict[str, Any]], None] = lambda configuration: None, **settings: str
+    edit: Callable[[dict[str, Any]], None] = lambda configuration: None,
+    service: Mapping[str, str] | None = None,
+    **settings: str,
 ) -> Iterator[GateProcess]:
-    """Both processes with these settings of the gate (STOCKADE_GATE_*); nothing of them stays."""
+    """Both processes with these settings of the gate (STOCKADE_GATE_*) and of the `service`; nothing of them stays."""
     given = {f"STOCKADE_GATE_{name.upper()}": value for name, value in settings.items()}
     os.environ.update(given)  # the service's process inherits them
     try:
-        with policy_service() as service:
-            places = {"STOCKADE_GATE_RUN_DIR": str(service.run_dir), "STOCKADE_GATE_ENVOY": str(ENVOY)}
-            running = GateProcess(service, {**given, **places}, edit)
+        with policy_service(**service or {}) as process:
+            places = {"STOCKADE_GATE_RUN_DIR": str(process.run_dir), "STOCKADE_GATE_ENVOY": str(ENVOY)}
+            running = GateProcess(process, {**given, **places}, edit)
             running.start_envoy()
             try:
                 yield running
             finally:
-                for process in (running.envoy, service.process):
-                    process.send_signal(signal.SIGCONT)
+                for each in (running.envoy, process.process):
+                    each.send_signal(signal.SIGCONT)
                 running.kill_envoy()
     finally:
         for name in given:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -51,11 +51,12 @@ class PolicyService:
 
     def start(self) -> None:
         """Starts the process and waits until it serves."""
-        self.process = self.spawn()
+        with (self.state_dir / f"log-{self._slot}").open("ab") as log:
+            self.process = self.spawn(stderr=log)
         channel = self._channel("services")
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=20)
 
-    def spawn(self) -> subprocess.Popen[str]:
+    def spawn(self, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
         """The bare process, whatever comes of it."""
         environment = {
             "STOCKADE_POLICY_RUN_DIR": str(self.run_dir),
@@ -67,7 +68,7 @@ class PolicyService:
             [sys.executable, "-m", "stockade_network_policy"],
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 

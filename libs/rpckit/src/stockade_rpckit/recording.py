@@ -8,7 +8,8 @@ FOLDED  calls are counted, one entry a second for each principal, method and sta
 NONE    nothing
 
 A call that is refused before its handler runs is folded whatever its option says, so that nobody can fill the record
-by knocking at the wrong door.
+by knocking at the wrong door. An agent's calls that write entries of their own are paced, so that no sandbox can fill
+it by asking either.
 """
 
 import time
@@ -23,12 +24,16 @@ from stockade_rpckit import contract
 from stockade_rpckit.contract import Method
 from stockade_rpckit.folds import Folds
 from stockade_rpckit.identity import Principal, PrincipalKind
+from stockade_rpckit.pace import Pace
 
 Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
 
 NOBODY = Principal(PrincipalKind.SERVICE, "unauthenticated")
 """Who a call is counted under that proved no identity."""
+
+AGENT_PER_SECOND, AGENT_BURST = 50, 500
+"""Calls of one sandbox that write entries of their own: so many go on for ever, so many at once; the rest wait."""
 
 _GUESSED = {
     "sandbox": "sandbox",
@@ -81,6 +86,7 @@ class Recorder:
         self._journal = journal
         self._describe = describe
         self.folds = Folds(journal)
+        self._pace = Pace(AGENT_PER_SECOND, AGENT_BURST)
 
     def open(self, method: Method, principal: Principal, trace_id: str, span_id: str) -> Record:
         """Begin the record of a call and make it the current one; nothing is written yet."""
@@ -104,13 +110,21 @@ class Recorder:
         return f"{principal.kind}:{name}"
 
     async def begin(self, method: Method, record: Record, request: Message | None) -> None:
-        """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable."""
+        """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable.
+
+        Returns when it is the turn of the agent's sandbox.
+        """
         if request is not None:
             describe: Describe = self._describe.get(method.name) or _guess
             for field, value in describe(request).items():
                 # An agent's own identity stands, whatever its request says.
                 if value and (field == "metadata" or not record.fields.get(field)):
                     record.fields[field] = value
+        if record.fields["principal_kind"] == PrincipalKind.AGENT and method.recording in (
+            contract.INTENT,
+            contract.AFTER,
+        ):
+            await self._pace.turn(record.fields["sandbox"])
         if method.recording == contract.INTENT:
             record.intent_id = new_entry_id()
             await self._journal.append(record.entry(id=record.intent_id, action=Action.INTENT))

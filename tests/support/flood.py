@@ -1,4 +1,6 @@
-"""Asks as fast as it can, from a process of its own: python flood.py SOCKET SECONDS CONNECTIONS, the head on stdin.
+"""Asks as fast as it can, from a process of its own: python flood.py SOCKET SECONDS CONNECTIONS COUNT, heads on stdin.
+
+It ends after so many seconds, or with a COUNT above 0 after so many requests; the heads are sent in turn.
 
 Prints, as JSON, how many requests were sent, how many answers came by status, and how many connections ended without
 one. Like a sandbox of the smallest class it has one core.
@@ -11,13 +13,16 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 
 
-def flood(path: str, head: bytes, until: float) -> Counter[str]:
-    """Sends `head` again and again, on one connection as long as it lasts, and counts what came of it."""
+def flood(path: str, heads: list[bytes], until: float, count: int) -> Counter[str]:
+    """Sends the heads again and again, on one connection as long as it lasts, and counts what came of it."""
     counted: Counter[str] = Counter()
     connection, buffer = None, b""
-    while time.monotonic() < until:
+    for head in islice(cycle(heads), count or None):
+        if time.monotonic() > until:
+            break
         try:
             if connection is None:
                 connection, buffer = socket.socket(socket.AF_UNIX), b""
@@ -56,7 +61,8 @@ def _closed(connection: socket.socket | None) -> None:
 if __name__ == "__main__":
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     path, until, connections = sys.argv[1], time.monotonic() + float(sys.argv[2]), int(sys.argv[3])
-    head = sys.stdin.buffer.read()
+    heads = [head + b"\r\n\r\n" for head in sys.stdin.buffer.read().split(b"\r\n\r\n") if head]
+    each = int(sys.argv[4]) // connections
     with ThreadPoolExecutor(connections) as pool:
-        shares = pool.map(lambda _: flood(path, head, until), range(connections))
+        shares = pool.map(lambda _: flood(path, heads, until, each), range(connections))
         print(json.dumps(sum(shares, Counter())))

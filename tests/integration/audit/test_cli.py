@@ -123,3 +123,20 @@ def test_without_a_daemon_it_says_so_in_one_line(base: Path) -> None:
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "stockade up" in done.stderr
+
+
+def test_a_subject_is_held_released_and_erased(auditd: Auditd) -> None:
+    record(auditd, entry(agent="a-1"), entry(agent="a-2"))
+    held = stockade(auditd, "audit", "hold", "add", "--subject", "a-1", "--reason", "case 7").stdout.strip()
+    refused = stockade(auditd, "audit", "erase", "a-1", "--reason", "asked for", "--yes")
+    assert refused.returncode != 0
+    assert held in refused.stderr
+    assert "case 7" in stockade(auditd, "audit", "hold", "list").stdout
+    assert stockade(auditd, "audit", "hold", "release", held, "--reason", "closed").returncode == 0
+    done = stockade(auditd, "audit", "erase", "a-1", "--reason", "asked for", "--yes")
+    assert (done.returncode, done.stdout) == (0, "1 keys destroyed, 1 rows of the index cleared\n")
+    listed = stockade(auditd, "audit", "list", "--oldest-first", "--action", "allowed").stdout
+    assert "a-1" not in listed
+    assert "(erased)" in listed
+    shown = json.loads(stockade(auditd, "audit", "list", "--action", "allowed", "--json").stdout)
+    assert [(found.get("agent"), found.get("erased", False)) for found in shown] == [("a-2", False), (None, True)]

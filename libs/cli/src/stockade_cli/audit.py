@@ -14,11 +14,12 @@ from stockade.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, entry_p
 
 from stockade_cli.audit_filter import HEADERS, ago, entry_filter, filter_options, printable, row
 from stockade_cli.audit_proof import evidence, status, verify
+from stockade_cli.audit_retention import erase, hold
 from stockade_cli.connection import stub
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
 from stockade_cli.findings import findings
-from stockade_cli.output import json_option, print_fields, print_table, say
+from stockade_cli.output import json_option, print_fields, print_json, print_table, say
 
 SERVICE = audit_service_pb2_grpc.AuditServiceStub
 PAGE = 1000
@@ -33,7 +34,7 @@ def audit() -> None:
     """Read, verify and export the audit record."""
 
 
-for command in (findings, verify, status, evidence):
+for command in (findings, verify, status, evidence, erase, hold):
     audit.add_command(command)
 
 
@@ -47,7 +48,7 @@ def list_entries(limit: int, oldest_first: bool, as_json: bool, **chosen: Any) -
     order = "ENTRY_ORDER_OLDEST_FIRST" if oldest_first else "ENTRY_ORDER_NEWEST_FIRST"
     found = list(_pages(entry_filter(chosen), limit, order))
     if as_json:
-        click.echo(json.dumps([_plain(entry) for entry in found], indent=2))
+        print_json([_plain(entry) for entry in found])
     else:
         print_table(HEADERS, map(row, found))
 
@@ -60,7 +61,7 @@ def show(entry_id: str, as_json: bool) -> None:
     with stub(SERVICE, "audit") as service:
         answer = service.GetEntry(audit_service_pb2.GetEntryRequest(id=entry_id))
     if as_json:
-        click.echo(json.dumps([_plain(entry) for entry in (answer.entry, *answer.related)], indent=2))
+        print_json([_plain(entry) for entry in (answer.entry, *answer.related)])
         return
     for entry in (answer.entry, *answer.related):
         print_fields({name: printable(str(value)) for name, value in _plain(entry).items()})

@@ -17,8 +17,12 @@ def json_option(command: F) -> F:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; a protobuf message as its canonical JSON with the contract's field names."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    """One JSON document; a protobuf message as its canonical JSON with the contract's field names.
+
+    What a terminal would obey instead of show (controls, bidirectional overrides) is escaped, as JSON has it.
+    """
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

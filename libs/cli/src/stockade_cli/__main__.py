@@ -23,6 +23,7 @@ COMMANDS = {
     "flags": ("stockade_cli.flags:flags", "Show which feature flags hold for an agent, and why."),
     "audit": ("stockade_cli.audit:audit", "Read, verify and export the audit record."),
     "trace": ("stockade_cli.trace:trace", "Show the spans of a trace as a tree."),
+    "metrics": ("stockade_cli.metrics:metrics", "Print the services' metrics, or serve them to Prometheus."),
     "completion": ("stockade_cli.completion:completion", "Print what makes a shell complete this command."),
 }
 

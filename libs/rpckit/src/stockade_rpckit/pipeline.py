@@ -7,6 +7,7 @@ errors end in `context.abort`, which alone carries details as trailing metadata.
 
 import asyncio
 import inspect
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from stockade.options.v1 import options_pb2
 from stockade_audit import RecordUnavailable
 
-from stockade_rpckit import contract, identity, tracing
+from stockade_rpckit import contract, identity, metrics, tracing
 from stockade_rpckit.contract import Method
 from stockade_rpckit.errors import DETAILS_KEY, Failure, FailureTable, failure_of, internal
 from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind
@@ -128,6 +129,8 @@ class Pipeline:
         call.span.set_attribute("rpc.response.status_code", code)
         if code != "OK" and code not in _CLIENT_FAULTS:
             call.span.set_status(Status(StatusCode.ERROR, reason or code))
+        if call.method.recording != contract.NONE:
+            metrics.observe_call(call.method.unary_name, code, (time.monotonic_ns() - call.record.started_ns) / 1e9)
         if call.served:
             await self._recorder.close(call.method, call.record, code, reason)
         elif call.method.recording != contract.NONE:

@@ -15,11 +15,12 @@ from grpc_reflection.v1alpha import reflection
 from stockade_audit import Journal
 from stockade_audit.errors import AuditError
 
-from stockade_rpckit import logs, threads, tracing
+from stockade_rpckit import logs, metrics, threads, tracing
 from stockade_rpckit.channel import MAX_MESSAGE_BYTES
 from stockade_rpckit.errors import FailureTable
 from stockade_rpckit.listeners import Listener, listeners
 from stockade_rpckit.logs import get_logger
+from stockade_rpckit.metrics import Reading
 from stockade_rpckit.pipeline import Pipeline, PipelineInterceptor
 from stockade_rpckit.recording import Describe, Recorder
 from stockade_rpckit.settings import ServiceSettings, refuse
@@ -61,6 +62,7 @@ class Wiring:
     `background` are coroutine functions that run as long as the service; one that ends or fails ends the process,
     which its supervisor starts again. `on_drain` runs after the last call has ended and before the journal closes.
     `parts` are what the service can do without, by the name that its health has them under, and whether they are there.
+    `readings` are its metrics beside those that every service has.
     """
 
     served: Sequence[Served]
@@ -69,6 +71,7 @@ class Wiring:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     on_drain: Callable[[], Awaitable[None]] | None = None
     parts: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    readings: Sequence[Reading] = ()
 
 
 def run_service(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
@@ -90,9 +93,12 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
         wiring = await wire(settings)
     except AuditError as error:  # a journal that is damaged, held by another process, or has no room
         refuse(str(error))
+    wiring.journal.on_durable = metrics.observe_journal_wait
     recorder = Recorder(name, wiring.journal, _describe(wiring))
     health = HealthServicer()
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
+    readings = [*_readings(wiring), *wiring.readings]
+    told = [await metrics.serve(listener.metrics, readings) for listener in found if listener.metrics]
     background = [asyncio.ensure_future(work()) for work in (recorder.folds.run, *wiring.background)]
     background.append(asyncio.ensure_future(_watch_parts(health, wiring)))
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
@@ -101,8 +107,10 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
     await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
     await _end(wiring, recorder, background)
+    for server in told:
+        server.close()
     for listener in found:
-        listener.path.unlink(missing_ok=True)
+        listener.remove()
     log.info("stopped", extra={"service": name})
     if crashed:
         raise SystemExit(1)
@@ -120,6 +128,25 @@ async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health
     await server.start()
     listener.open_to_directory()
     return server
+
+
+def _readings(wiring: Wiring) -> list[Reading]:
+    """What every service tells of itself."""
+    journal = wiring.journal
+    return [
+        Reading("stockade_journal_waiting", "Appends that are not durable yet.", lambda: journal.waiting),
+        Reading(
+            "stockade_record_unavailable", "1 while the record cannot be written.", lambda: bool(journal.unavailable)
+        ),
+        Reading("stockade_spans_dropped_total", "Spans that could not be delivered.", tracing.dropped),
+        Reading("stockade_blocking_calls", "Functions that run on a thread or wait for one.", threads.running),
+        Reading(
+            "stockade_part_up",
+            "1 where a part that the service can do without is there.",
+            lambda: {name: float(is_there()) for name, is_there in wiring.parts.items()},
+            label="part",
+        ),
+    ]
 
 
 async def _wait(stopping: asyncio.Event, background: Sequence[asyncio.Future[None]]) -> bool:

@@ -29,6 +29,11 @@ async def run(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return await asyncio.wrap_future(future)
 
 
+def running() -> int:
+    """How many functions run or wait for a thread."""
+    return len(_running)
+
+
 async def settle(timeout_s: float) -> bool:
     """Wait until no function runs any more, those of cancelled tasks included; False when that took too long.
 

@@ -56,6 +56,7 @@ class SocketSpanExporter(SpanExporter):
 
 _setup_lock = threading.Lock()
 _provider: TracerProvider | None = None
+_exporters: list[SocketSpanExporter] = []
 
 
 def setup(service: str, targets: Iterable[str]) -> None:
@@ -70,10 +71,14 @@ def setup(service: str, targets: Iterable[str]) -> None:
         propagate.set_global_textmap(CompositePropagator([_TRACE_CONTEXT, W3CBaggagePropagator()]))
         _provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         for target in targets:
-            _provider.add_span_processor(
-                BatchSpanProcessor(SocketSpanExporter(target), schedule_delay_millis=200, max_queue_size=16_384)
-            )
+            _exporters.append(exporter := SocketSpanExporter(target))
+            _provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=200, max_queue_size=16_384))
         trace.set_tracer_provider(_provider)
+
+
+def dropped() -> int:
+    """Spans of this process that could not be delivered so far."""
+    return sum(exporter.dropped for exporter in _exporters)
 
 
 def shutdown(timeout_s: float = 2.0) -> None:

@@ -46,6 +46,8 @@ class Judgement:
         names_per_minute: int = names.PER_MINUTE,
     ) -> None:
         self.decisions = Decisions()
+        self.verdicts: Counter[str] = Counter()
+        """Decisions given, by verdict."""
         self.traffic = TrafficBook()
         self._catalogue = catalogue
         self._limits = limits
@@ -75,6 +77,7 @@ class Judgement:
             await self._close_tunnel(judged)
             raise
         self.decisions.add(judged)
+        self.verdicts[decision.verdict.name.lower()] += 1
         self.traffic.decided(request.sandbox, decision.verdict is Verdict.ALLOW)
         return decision
 
@@ -92,6 +95,7 @@ class Judgement:
         decision = _decision(new_entry_id(), policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
         await self._journal.append(entries.decided(judged, policy, None, pending=False))
+        self.verdicts[decision.verdict.name.lower()] += 1
         return decision
 
     async def end(self, told: Sequence[Ended]) -> list[bool]:

@@ -44,6 +44,7 @@ from stockade_network_policy.judgement import Judgement
 from stockade_network_policy.leases import Leases
 from stockade_network_policy.permits import Messages
 from stockade_network_policy.policy_file import PolicyFile, PolicyFileCorrupt
+from stockade_network_policy.readings import readings
 from stockade_network_policy.settings import PolicySettings
 from stockade_network_policy.snapshots import Signer, Snapshots
 
@@ -115,6 +116,7 @@ async def wire(settings: PolicySettings) -> Wiring:
         ],
         on_drain=on_drain,
         parts={"limits": lambda: not limits.degraded},
+        readings=readings(judgement, gate),
     )
 
 

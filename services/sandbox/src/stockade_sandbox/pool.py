@@ -61,6 +61,8 @@ class Pool:
         self._ready: dict[Shape, list[str]] = {shape: [] for shape in wanted}
         self._making: set[str] = set()
         self._claimed_at = 0.0
+        self.claims = Counter({"warm": 0, "cold": 0})
+        """Claims so far, by whether there was a member."""
         self._woken = asyncio.Event()
 
     def claim(self, shape: Shape) -> Sandbox | None:
@@ -72,12 +74,18 @@ class Pool:
             name = ready.pop(0)
             member = self._sandboxes.get(name)
             if self._assembly.attached(name) and self._is_current(member):
+                self.claims["warm"] += 1
                 return member
+        self.claims["cold"] += 1
         return None
 
     def ready(self) -> int:
         """How many can be claimed."""
         return sum(map(len, self._ready.values()))
+
+    def wanted(self) -> int:
+        """How many it is to keep ready."""
+        return sum(self._wanted.values())
 
     def owns(self, name: str) -> bool:
         """Whether a WARM sandbox is this process's own, ready or being made."""

@@ -39,6 +39,7 @@ from stockade_sandbox.memories import Memories
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.places import Places
 from stockade_sandbox.pool import Shape, wanted
+from stockade_sandbox.readings import readings
 from stockade_sandbox.records import Ends
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.settings import Settings
@@ -135,6 +136,7 @@ async def wire(settings: Settings) -> Wiring:
         failures=FAILURES,
         background=[upkeep.run_clock, upkeep.run_events, lifecycle.pool.run, supervision.heartbeat],
         on_drain=drain,
+        readings=readings(sandboxes, lifecycle.pool),
     )
 
 

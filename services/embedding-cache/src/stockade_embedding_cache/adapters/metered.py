@@ -1,18 +1,22 @@
-"""A decorator over any store: how long each operation takes and how many rows it handles, as OpenTelemetry metrics."""
+"""A decorator over any store: how long each operation takes."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from opentelemetry import metrics
+from prometheus_client import Histogram
+from stockade_rpckit.metrics import REGISTRY
 
 from stockade_embedding_cache.domain.entry import Batch, Entry, Quota, Size
 from stockade_embedding_cache.domain.ports import Listed, Store, Stored
 
-_METER = metrics.get_meter("stockade.cache")
-_DURATION = _METER.create_histogram("stockade.cache.store.duration", "s", "Time of one operation of the store")
-_ROWS = _METER.create_counter("stockade.cache.rows", "{row}", "Rows asked for, by whether they were found")
-_DAMAGED = _METER.create_counter("stockade.cache.damaged", "{entry}", "Entries dropped for a wrong checksum")
+_DURATION = Histogram(
+    "stockade_cache_store_duration_seconds",
+    "Time of one operation of the store.",
+    ("operation", "store"),
+    buckets=(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+    registry=REGISTRY,
+)
 
 
 class MeteredStore:
@@ -36,13 +40,7 @@ class MeteredStore:
 
     async def get(self, layer: str, keys: Sequence[bytes]) -> Batch:
         async with self._timed("get"):
-            batch = await self._store.get(layer, keys)
-        hits = len(keys) - batch.entries.count(None)
-        _ROWS.add(hits, {"found": True})
-        _ROWS.add(len(keys) - hits, {"found": False})
-        if batch.damaged:
-            _DAMAGED.add(batch.damaged)
-        return batch
+            return await self._store.get(layer, keys)
 
     async def has(self, layer: str, keys: Sequence[bytes]) -> list[bool]:
         async with self._timed("has"):
@@ -91,4 +89,4 @@ class MeteredStore:
         try:
             yield
         finally:
-            _DURATION.record(time.perf_counter() - started, {"operation": operation, "store": self.name})
+            _DURATION.labels(operation, self.name).observe(time.perf_counter() - started)

@@ -42,7 +42,8 @@ class TieredStore:
         try:
             return await self._complete(layer, keys, near)
         except StoreUnavailable:
-            return Batch(self._still_good(layer, near), self._epochs.get(layer, 0))
+            good = self._still_good(layer, near)
+            return Batch(good, self._epochs.get(layer, 0), near=len(good) - good.count(None))
 
     async def has(self, layer: str, keys: Sequence[bytes]) -> list[bool]:
         try:
@@ -109,7 +110,8 @@ class TieredStore:
         missing = [i for i, entry in enumerate(near) if entry is None]
         if not missing:
             epoch = await self._below.epoch(layer)
-            return await self._reload(layer, keys) if self._confirm(layer, epoch) else Batch(near, epoch)
+            outdated = self._confirm(layer, epoch)
+            return await self._reload(layer, keys) if outdated else Batch(near, epoch, near=len(near))
         if len(missing) == len(keys):
             return await self._reload(layer, keys)
         far = await self._below.get(layer, [keys[i] for i in missing])
@@ -119,7 +121,7 @@ class TieredStore:
         entries = list(near)
         for i, entry in zip(missing, far.entries, strict=True):
             entries[i] = entry
-        return Batch(entries, far.epoch, far.damaged)
+        return Batch(entries, far.epoch, far.damaged, near=len(keys) - len(missing))
 
     async def _reload(self, layer: str, keys: Sequence[bytes]) -> Batch:
         batch = await self._below.get(layer, keys)

@@ -32,12 +32,16 @@ EXPLANATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a batch found: a place for each row, faults by row, and the epochs of the layers that were asked."""
+    """What a batch found: a place for each row, faults by row, and the epochs of the layers that were asked.
+
+    `near` counts the rows that were in memory.
+    """
 
     entries: Sequence[Entry | None]
     origins: Sequence[str]
     faults: Mapping[int, RowFault]
     epochs: Mapping[str, int]
+    near: int
 
     @property
     def hits(self) -> list[bytes]:
@@ -75,7 +79,7 @@ class Cache:
     async def get(self, caller: Caller, named: str, keys: Sequence[bytes], fmt: Format | None = None) -> Lookup:
         """Look `keys` up, the private layer first. A hit of another format than `fmt` is a fault, not a hit."""
         found = await self.look_up(layers.readable(caller, named), keys, fmt)
-        self.stats.count_found(found.entries)
+        self.stats.count_found(found.entries, found.near)
         return found
 
     async def has(self, caller: Caller, named: str, keys: Sequence[bytes]) -> tuple[list[bool], dict[str, int]]:
@@ -166,19 +170,19 @@ class Cache:
         """
         first, *others = sources
         batch = await self._ask(first, keys)
-        entries, origins, epochs = list(batch.entries), [first] * len(keys), {first: batch.epoch}
+        entries, origins, epochs, near = list(batch.entries), [first] * len(keys), {first: batch.epoch}, batch.near
         for layer in others:
             missing = [i for i, entry in enumerate(entries) if entry is None]
             if not missing:
                 break
             batch = await self._ask(layer, [keys[i] for i in missing])
-            epochs[layer] = batch.epoch
+            epochs[layer], near = batch.epoch, near + batch.near
             for i, entry in zip(missing, batch.entries, strict=True):
                 entries[i], origins[i] = entry, layer
         faults = _other_formats(entries, fmt)
         for i in faults:
             entries[i] = None
-        return Lookup(entries, origins, faults, epochs)
+        return Lookup(entries, origins, faults, epochs, near)
 
     async def _ask(self, layer: str, keys: Sequence[bytes]) -> Batch:
         batch = await self.store.get(layer, keys)

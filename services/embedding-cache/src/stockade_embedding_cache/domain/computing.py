@@ -60,7 +60,7 @@ class Computing:
             if not pending or any(granted) or clock() >= deadline:
                 break
             await self.leases.wait(home, pending, deadline - clock())
-        self.cache.stats.count_found(found.entries)
+        self.cache.stats.count_found(found.entries, found.near)
         self.cache.stats.leases_granted += sum(granted)
         lease_id = wish.lease_id if any(granted) else ""
         return Lease(found, granted, lease_id, self.cache.lifetime.clock() + ttl_s)

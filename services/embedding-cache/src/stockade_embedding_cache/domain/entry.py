@@ -28,12 +28,14 @@ class Entry(NamedTuple):
 class Batch:
     """Entries found in one layer, a place for each key asked, and the layer's epoch when it was asked.
 
-    `damaged` counts stored entries that did not match their checksum and were dropped.
+    `damaged` counts stored entries that did not match their checksum and were dropped, `near` those that a copy in
+    memory answered.
     """
 
     entries: Sequence[Entry | None]
     epoch: int
     damaged: int = 0
+    near: int = 0
 
 
 @dataclass(frozen=True, slots=True)

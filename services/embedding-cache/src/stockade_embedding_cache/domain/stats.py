@@ -10,6 +10,7 @@ class Stats:
 
     start: float
     hits: int = 0
+    near_hits: int = 0
     misses: int = 0
     puts: int = 0
     refused_rows: int = 0
@@ -18,8 +19,9 @@ class Stats:
     damaged: int = 0
     leases_granted: int = 0
 
-    def count_found(self, rows: Sequence[object | None]) -> None:
-        """Count rows that were asked for: None is a miss."""
+    def count_found(self, rows: Sequence[object | None], near: int) -> None:
+        """Count rows that were asked for: None is a miss, `near` of the others were copies in memory."""
         misses = rows.count(None)
         self.hits += len(rows) - misses
+        self.near_hits += near
         self.misses += misses

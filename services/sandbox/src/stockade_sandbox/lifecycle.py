@@ -1,7 +1,6 @@
 """The life of sandboxes: asked for, running, paused, changed, ended, lost. Each change is durable before it is told."""
 
 import asyncio
-import hashlib
 import os
 import time
 from collections import defaultdict
@@ -19,7 +18,6 @@ from stockade_sandbox.domain.change import Change, changed
 from stockade_sandbox.domain.errors import (
     EtagMismatch,
     NodeFull,
-    RequestIdReused,
     SandboxError,
     SandboxNotFound,
     SandboxNotRunning,
@@ -38,6 +36,7 @@ from stockade_sandbox.domain.sandbox import (
     new_name,
 )
 from stockade_sandbox.pool import Pool, Shape
+from stockade_sandbox.requests import Requests
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.supervision import Fate, Keeper
 from stockade_sandbox.uids import Uids
@@ -70,6 +69,7 @@ class Lifecycle:
     ) -> None:
         self.node, self.rules, self.profiles, self.sandboxes = node, rules, profiles, sandboxes
         self._registry, self._engine, self._uids = registry, engine, uids
+        self.requests = Requests(registry, sandboxes)
         self.assembly = assemble(self)
         self._ended = ended
         self._cores = sorted(os.sched_getaffinity(0))
@@ -82,7 +82,6 @@ class Lifecycle:
             digest_of=engine.image_digest,
         )
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._requests: dict[tuple[str, str], tuple[str, asyncio.Task[Sandbox]]] = {}
         self._tasks: set[asyncio.Task[Sandbox]] = set()
 
     # --- what callers ask for
@@ -96,24 +95,15 @@ class Lifecycle:
         if not request.request_id:
             making = self._task(self._create(request, owner, trace_id))
         else:
-            making = self._once(request, owner, trace_id)
+            making = self.requests.once(
+                request, owner, lambda: self._task(self._make_or_find(request, owner, trace_id))
+            )
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
             if not request.request_id:
                 making.add_done_callback(self._abandon)
             raise
-
-    async def made(self, owner: str, request_id: str) -> Sandbox | None:
-        """The sandbox that this request of an owner has made, unless it did not start."""
-        found = await self._registry.request(owner, request_id) if request_id else None
-        if found is None:
-            return None
-        try:
-            sandbox = self.sandboxes.get(found[1])
-        except SandboxNotFound:
-            return None
-        return None if sandbox.reason is Reason.START_FAILED else sandbox
 
     async def pause(self, name: str) -> Sandbox:
         """Freeze it. Raises SandboxNotRunning, EngineUnavailable."""
@@ -242,20 +232,8 @@ class Lifecycle:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _once(self, request: Request, owner: str, trace_id: str) -> asyncio.Task[Sandbox]:
-        """The one making of a request_id: under way, or begun now. Raises RequestIdReused."""
-        key, digest = (owner, request.request_id), _digest(request)
-        known, making = self._requests.get(key, (digest, None))
-        if known != digest:
-            raise RequestIdReused(request.request_id)
-        if making is None:
-            making = self._task(self._make_or_find(request, owner, trace_id))
-            self._requests[key] = (digest, making)
-            making.add_done_callback(lambda _: self._requests.pop(key))
-        return making
-
     async def _make_or_find(self, request: Request, owner: str, trace_id: str) -> Sandbox:
-        return await self._made_before(request, owner) or await self._create(request, owner, trace_id)
+        return await self.requests.made(request, owner) or await self._create(request, owner, trace_id)
 
     def _abandon(self, making: asyncio.Task[Sandbox]) -> None:
         """Nobody waits for it any more and nobody knows its name."""
@@ -267,9 +245,7 @@ class Lifecycle:
         sandbox = await self._admitted(request, owner, trace_id)
         async with self._locks[sandbox.name]:
             await self.sandboxes.put(sandbox)
-            if request.request_id:
-                digest = _digest(request)
-                await self._registry.remember_request(owner, request.request_id, digest, sandbox.name, time.time())
+            await self.requests.remember(request, owner, sandbox.name)
             try:
                 built = await self._made(sandbox)
             except BaseException as error:
@@ -341,15 +317,6 @@ class Lifecycle:
             cpus=admission.pin(limits.cpu, self._cores, self.sandboxes.present()),
         )
 
-    async def _made_before(self, request: Request, owner: str) -> Sandbox | None:
-        found = await self._registry.request(owner, request.request_id)
-        if found is None:
-            return None
-        digest, _ = found
-        if digest != _digest(request):
-            raise RequestIdReused(request.request_id)
-        return await self.made(owner, request.request_id)
-
     async def _failed(self, sandbox: Sandbox, error: BaseException) -> None:
         self._uids.give_back(sandbox.uid)
         await self.sandboxes.put(_over(sandbox, Reason.START_FAILED, str(error)))
@@ -359,6 +326,8 @@ class Lifecycle:
             sandbox = self.sandboxes.get(name)
             if not sandbox.living:
                 return sandbox
+            if sandbox.state is State.PAUSED and sandbox.tier is Tier.GVISOR:
+                await self._engine.resume(name)  # what stands still in gVisor's kernel is not reached by a signal
             # Said before it is done: after a crash in between, it is known why it is being taken down.
             await self.sandboxes.change(name, state=State.ENDING, reason=reason, message=message)
             await self.assembly.take_down(name, message or reason.value)
@@ -425,9 +394,3 @@ def _held_etag(sandbox: Sandbox, etag: str) -> None:
 
 def _door(sandbox: Sandbox) -> tuple[NetworkMode, tuple[str, ...]]:
     return sandbox.network_mode, sandbox.allowed_domains
-
-
-def _digest(request: Request) -> str:
-    """The same for the same request. Maps are ordered by key."""
-    fields = replace(request, env=dict(sorted(request.env.items())), labels=dict(sorted(request.labels.items())))
-    return hashlib.sha256(repr(fields).encode()).hexdigest()

@@ -78,7 +78,7 @@ class Snapshots:
         """
         ids = [f"{request_id}.{number}" if request_id else "" for number in range(count)]
         async with self._forking[owner, request_id]:
-            known = [await self._lifecycle.made(owner, each) for each in ids]
+            known = [await self._lifecycle.requests.made_by(owner, each) for each in ids]
             found = [sandbox for sandbox in known if sandbox is not None]
             if len(found) == count:
                 return found

@@ -153,6 +153,28 @@ class Execution:
         if traceparent is not None:
             self._tell(frames.GO, traceparent.encode())
 
+    def told(self, kind: int, payload: bytes) -> None:
+        """What its supervisor says of it, once it has a child. Raises FrameError."""
+        if kind in (frames.STDOUT, frames.STDERR):
+            if len(payload) < frames.OFFSET.size:
+                raise frames.FrameError("output without an offset")
+            offset = frames.OFFSET.unpack_from(payload)[0]
+            self.wrote(kind == frames.STDERR, offset, payload[frames.OFFSET.size :])
+            return
+        message = frames.decode_json(payload)
+        if kind == frames.STARTED:
+            self.began(frames.count(message, "exec_ns"))
+        elif kind == frames.FAILED:
+            self.failed(frames.count(message, "errno"), str(message.get("step")))
+        elif kind == frames.TAKEN:
+            self.took(frames.count(message, "bytes"))
+        elif kind == frames.EXITED:
+            self.exited(message)
+        elif kind == frames.KILLED:
+            self.killed(frames.count(message, "left"))
+        else:
+            raise frames.FrameError(f"a frame of an unknown kind, {kind}")
+
     def began(self, exec_ns: int) -> None:
         """Its program runs."""
         if self.state is not ExecState.STARTING or not self.pid:

@@ -36,6 +36,12 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
+    def take_over(self, transport: asyncio.Transport, said: bytes) -> None:
+        """Speaks on a connection that another protocol had, on which `said` has come already."""
+        transport.set_protocol(self)
+        self.connection_made(transport)
+        self.data_received(said)
+
     def data_received(self, data: bytes) -> None:
         if self._violation:
             return

@@ -64,23 +64,34 @@ class Listener:
             self._judge(caller)
 
     def resume(self) -> None:
-        """Nobody is on the line: accept."""
+        """Nobody is on the line: accept. Raises OSError where it has to listen anew and cannot."""
         self._engaged = False
+        if self._socket.fileno() < 0:
+            self._socket = self._bind()
         self._watch()
 
     def pause(self) -> None:
-        """The supervisor is on the line: accept nobody."""
+        """The supervisor is on the line: accept nobody.
+
+        On gVisor, whoever waits to be accepted waits in its gofer, where no signal reaches him: there, there is then no
+        socket to dial.
+        """
         self._engaged = True
         self._unwatch()
+        if self._secrets is not None:
+            self._withdraw()
 
     def close(self) -> None:
         """Stops listening and removes the socket."""
         self.pause()
-        self._socket.close()
+        self._withdraw()
         for caller in self._waiting:
             caller.close()
         self._waiting.clear()
         self._dismiss()
+
+    def _withdraw(self) -> None:
+        self._socket.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
 

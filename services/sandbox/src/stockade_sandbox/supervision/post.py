@@ -1,7 +1,6 @@
 """One sandbox as supervision sees it: its listener, its line, its execs."""
 
 import asyncio
-import secrets
 import socket
 import time
 from collections import OrderedDict, deque
@@ -11,6 +10,8 @@ from pathlib import Path
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.domain.execution import Command, SupervisorAbsent, TooManyExecs
+from stockade_sandbox.supervision.absence import end_of_absence
+from stockade_sandbox.supervision.doors import Doors
 from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.health import Health
 from stockade_sandbox.supervision.keeper import Keeper
@@ -20,7 +21,8 @@ from stockade_sandbox.supervision.note import read_note, write_note
 from stockade_sandbox.supervision.orders import order
 from stockade_sandbox.supervision.placement import Placement
 from stockade_sandbox.supervision.prepared import Place, Preparation, Prepared
-from stockade_sandbox.supervision.roster import Roster
+from stockade_sandbox.supervision.pulse import Pulse
+from stockade_sandbox.supervision.roster import Roster, new_id
 from stockade_sandbox.supervision.secrets import Secrets
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
@@ -29,8 +31,6 @@ MOST_RUNNING = 64
 """Execs that may run in one sandbox at once."""
 
 _HELLO_TIMEOUT_S = 5.0
-_RETURN_TIMEOUT_S = 10.0
-_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 _log = get_logger(__name__)
 
@@ -42,13 +42,12 @@ class Post:
         self, sandbox: str, directory: Path, doors: bool, keeper: Keeper, secrets: Secrets | None = None
     ) -> None:
         self.sandbox = sandbox
-        self.doors = doors
-        self._keeper = keeper
+        self._doors = Doors(doors)
+        self._keeper, self._secrets = keeper, secrets
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
         self._attached = asyncio.Event()
         self._kept_to_come: int | None = None  # None: no HELLO yet
-        self._secrets = secrets
         self._placement = Placement(sandbox, own_kernel=secrets is not None)
         self._init_pid = 0
         self._execs: OrderedDict[int, Execution] = OrderedDict()
@@ -57,21 +56,14 @@ class Post:
         self._preparation = Preparation(self._placement)
         self._released: deque[int] = deque(maxlen=64)
         self._next_number = 1
-        self._configured: asyncio.Future[None] | None = None
-        self._heard_at = self._round_trip_s = 0.0
-        self._pinged_at: float | None = None
-        self._active_at = time.time()
-        self._closed = False
+        self._pulse = Pulse()
+        self._active_at, self._closed = time.time(), False
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._quiet: asyncio.Event | None = None  # set once the line has been let go of on purpose
-        self._path = directory / "control.sock"
-        self._listener = self._listen()
+        self._listener = Listener(directory / "control.sock", self._arrived, self._welcomed, secrets)
 
     # --- the lifecycle's side
-
-    def _listen(self) -> Listener:
-        return Listener(self._path, self._arrived, self._welcomed, self._secrets)
 
     def expect(self, init_pid: int) -> None:
         """Only this process of the host is the supervisor."""
@@ -88,13 +80,11 @@ class Post:
 
     async def set_doors(self, doors: bool, timeout_s: float) -> None:
         """Opens or closes the doors. Raises SupervisorAbsent."""
-        self.doors = doors
-        self._configure()
-        if self._configured is None:
-            raise SupervisorAbsent(self.sandbox)
+        self._doors.wanted = doors
+        if self._link is not None and self._attached.is_set():
+            self._doors.tell(self._link)
         try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self._configured)
+            await self._doors.done(timeout_s)
         except TimeoutError:
             raise SupervisorAbsent(self.sandbox) from None
 
@@ -102,23 +92,23 @@ class Post:
         """How the supervisor does."""
         return Health(
             attached=self._attached.is_set(),
-            heard_at=self._heard_at,
-            round_trip_s=self._round_trip_s,
-            silent_s=0.0 if self._pinged_at is None else self._loop.time() - self._pinged_at,
+            heard_at=self._pulse.heard_at,
+            round_trip_s=self._pulse.round_trip_s,
+            silent_s=self._pulse.silent_s,
             busy=bool(self._execs),
             active_at=self._active_at,
         )
 
     def ping(self) -> None:
         """Asks for a sign of life unless one is still awaited (a paused sandbox answers when it goes on)."""
-        if self._link is not None and self._attached.is_set() and self._pinged_at is None:
-            self._pinged_at = self._loop.time()
+        if self._link is not None and self._attached.is_set() and not self._pulse.awaited:
+            self._pulse.asked()
             self._link.send(frames.PING)
 
     def thawed(self) -> None:
         """It was frozen: what it owes an answer to, it owes from now on."""
-        if self._pinged_at is not None:
-            self._pinged_at = self._loop.time()
+        if self._pulse.awaited:
+            self._pulse.asked()
 
     async def quiesce(self, timeout_s: float) -> None:
         """Has the supervisor let go of every connection to the host, and nobody dial. Raises SupervisorAbsent."""
@@ -137,8 +127,7 @@ class Post:
         """Listens again after `quiesce`."""
         if self._quiet is not None and not self._closed:
             self._quiet = None
-            self._listener = self._listen()
-            self._listener.expect(self._init_pid)
+            self._listener.resume()
             if self._link is None:
                 self._spawn(self._await_return(False))
 
@@ -183,7 +172,7 @@ class Post:
     def _next(self) -> tuple[int, str]:
         """Number and id of a new exec."""
         number, self._next_number = self._next_number, self._next_number + 1
-        return number, "ex-" + "".join(_ID_ALPHABET[byte & 31] for byte in secrets.token_bytes(12))
+        return number, new_id()
 
     def find(self, exec_id: str) -> Execution:
         """The exec of that id. Raises ExecNotFound."""
@@ -201,15 +190,15 @@ class Post:
 
     def received(self, kind: int, number: int, payload: bytes) -> None:
         """A frame from the supervisor. Raises FrameError when it is out of turn."""
-        self._heard_at = time.time()
+        self._pulse.heard()
         if self._kept_to_come is None:
             self._introduced(kind, payload)
         elif kind == frames.KEPT:
             self._kept(number, frames.decode_json(payload))
         elif kind == frames.PONG:
-            self._ponged()
+            self._pulse.answered()
         elif kind == frames.CONFIGURED:
-            self._was_configured()
+            self._doors.heard()
         elif kind == frames.RENEWED and self._secrets is not None:
             self._secrets.confirm()
         elif (prepared := self._preparation.coming(number)) is not None:
@@ -226,7 +215,7 @@ class Post:
         if (prepared := self._preparation.forget()) is not None:
             self._released.append(prepared)
         self._attached.clear()
-        self._pinged_at = None
+        self._pulse.forget()
         for execution in self._execs.values():
             execution.detach()
         if self._closed:
@@ -246,11 +235,8 @@ class Post:
         self._spawn(self._connect(caller))
 
     def _welcomed(self, transport: asyncio.Transport, said: bytes) -> None:
-        """The supervisor has proved itself: what it said, it says to the link."""
-        self._link = link = Link(self)
-        transport.set_protocol(link)
-        link.connection_made(transport)
-        link.data_received(said)
+        self._link = Link(self)
+        self._link.take_over(transport, said)
 
     async def _connect(self, caller: socket.socket) -> None:
         link = Link(self)
@@ -277,9 +263,10 @@ class Post:
     def _complete_if_all_kept(self) -> None:
         if self._kept_to_come == 0 and not self._attached.is_set():
             self._attached.set()
-            self._configure()
-            if self._secrets is not None and self._link is not None:
-                self._link.send_json(frames.SECRET, 0, {"secret": self._secrets.renew()})
+            if self._link is not None:
+                self._doors.tell(self._link)
+                if self._secrets is not None:
+                    self._link.send_json(frames.SECRET, 0, {"secret": self._secrets.renew()})
             for execution in list(self._execs.values()):
                 if not execution.attached:
                     execution.lose("the supervisor no longer knows this exec", init_out_of_memory=False)
@@ -304,27 +291,10 @@ class Post:
         self._complete_if_all_kept()
 
     def _of_exec(self, execution: Execution, kind: int, payload: bytes) -> None:
-        if kind in (frames.STDOUT, frames.STDERR):
-            if len(payload) < frames.OFFSET.size:
-                raise frames.FrameError("output without an offset")
-            offset = frames.OFFSET.unpack_from(payload)[0]
-            execution.wrote(kind == frames.STDERR, offset, payload[frames.OFFSET.size :])
-            return
-        message = frames.decode_json(payload)
         if kind == frames.FORKED:
-            self._place(execution, frames.count(message, "pid"))
-        elif kind == frames.STARTED:
-            execution.began(frames.count(message, "exec_ns"))
-        elif kind == frames.FAILED:
-            execution.failed(frames.count(message, "errno"), str(message.get("step")))
-        elif kind == frames.TAKEN:
-            execution.took(frames.count(message, "bytes"))
-        elif kind == frames.EXITED:
-            execution.exited(message)
-        elif kind == frames.KILLED:
-            execution.killed(frames.count(message, "left"))
+            self._place(execution, frames.count(frames.decode_json(payload), "pid"))
         else:
-            raise frames.FrameError(f"a frame of an unknown kind, {kind}")
+            execution.told(kind, payload)
 
     def _place(self, execution: Execution, pid: int) -> None:
         """Puts the waiting child into a cgroup of its own before it may start its program."""
@@ -380,24 +350,6 @@ class Post:
         if self._link is not None:
             self._link.send(frames.RELEASE, number)
 
-    def _configure(self) -> None:
-        if self._link is not None and self._attached.is_set():
-            if self._configured is None or self._configured.done():
-                self._configured = self._loop.create_future()
-            self._link.send_json(frames.CONFIGURE, 0, {"doors": self.doors})
-
-    def _was_configured(self) -> None:
-        if self._configured is None:
-            raise frames.FrameError("CONFIGURED out of turn")
-        if not self._configured.done():
-            self._configured.set_result(None)
-
-    def _ponged(self) -> None:
-        if self._pinged_at is None:
-            raise frames.FrameError("PONG out of turn")
-        self._round_trip_s = self._loop.time() - self._pinged_at
-        self._pinged_at = None
-
     # --- the life of execs
 
     def _add(self, execution: Execution, listed: bool) -> None:
@@ -425,21 +377,14 @@ class Post:
             execution.lose(why, init_out_of_memory)
 
     async def _await_return(self, dead_of_memory: bool) -> None:
-        """Waits until the engine says that the container is gone, or the supervisor is back."""
-        deadline = self._loop.time() + _RETURN_TIMEOUT_S
-        pause_s = 0.01
-        while not self._attached.is_set():
-            fate = await self._keeper.fate(self.sandbox)
-            if not fate.running:
-                self._lose(fate.detail or "the sandbox ended", dead_of_memory or fate.out_of_memory)
-                return
-            if fate.paused:
-                deadline = self._loop.time() + _RETURN_TIMEOUT_S
-            if self._loop.time() > deadline:
-                self._end("its supervisor hung up and did not dial again")
-                return
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.5)
+        """What runs is lost where the container is gone; the sandbox ends where its supervisor does not come back."""
+        try:
+            fate = await end_of_absence(self.sandbox, self._attached, self._keeper)
+        except TimeoutError:
+            self._end("its supervisor hung up and did not dial again")
+            return
+        if fate is not None:
+            self._lose(fate.detail or "the sandbox ended", dead_of_memory or fate.out_of_memory)
 
     def _end(self, why: str) -> None:
         """Has the sandbox ended. That closes this post, which must not cancel it."""

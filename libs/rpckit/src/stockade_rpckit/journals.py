@@ -5,7 +5,6 @@ from typing import Final
 
 from stockade_audit import Journal
 
-from stockade_rpckit.metrics import observe_journal_wait
 from stockade_rpckit.settings import ServiceSettings, refuse
 
 COPIED_SOCKET: Final = "services/copied.sock"
@@ -15,9 +14,7 @@ COPIED_SOCKET: Final = "services/copied.sock"
 def open_journal(settings: ServiceSettings, service: str) -> Journal:
     """The journal of this process's slot, "sandbox-0" for service "sandbox". Raises what `Journal.open` raises."""
     root = settings.state_dir / "audit" / "journals"
-    journal = Journal.open(root, service=service, slot=f"{service}-{settings.slot}", copied=_copied(settings))
-    journal.on_durable = observe_journal_wait
-    return journal
+    return Journal.open(root, service=service, slot=f"{service}-{settings.slot}", copied=_copied(settings))
 
 
 def _copied(settings: ServiceSettings) -> Path | None:

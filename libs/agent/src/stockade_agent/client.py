@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from types import TracebackType
 
     import grpc
@@ -58,6 +59,18 @@ class AsyncStockade:
         from stockade_agent.sandbox import AsyncSandbox
 
         return AsyncSandbox(self, agent=agent, **request)
+
+    async def restore(self, snapshot: str, *, lifetime: timedelta | None = None) -> AsyncSandbox:
+        """A new sandbox from a snapshot, which goes on from its memory where that was kept. Raises StockadeError."""
+        from stockade.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
+
+        from stockade_agent.sandbox import AsyncSandbox
+
+        request = sandbox_service_pb2.RestoreSandboxRequest(snapshot=snapshot, lifetime=lifetime)
+        with typed_errors():
+            service = self.stub(sandbox_service_pb2_grpc.SandboxServiceStub, "sandbox")
+            answer = await service.RestoreSandbox(request, metadata=trace_metadata())
+        return AsyncSandbox.described(self, answer.sandbox)
 
     def channel(self, service: str) -> grpc.aio.Channel:
         """The channel to a service by its short name, for use with the generated stubs."""
@@ -165,6 +178,12 @@ class Stockade:
         from stockade_agent.sandbox import Sandbox
 
         return Sandbox(self._inner.sandbox(agent, **request), self._portal)
+
+    def restore(self, snapshot: str, *, lifetime: timedelta | None = None) -> Sandbox:
+        """As `AsyncStockade.restore`."""
+        from stockade_agent.sandbox import Sandbox
+
+        return Sandbox(self._portal.run(self._inner.restore(snapshot, lifetime=lifetime)), self._portal)
 
     def close(self) -> None:
         """Close all channels and the loop behind them."""

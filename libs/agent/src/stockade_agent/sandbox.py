@@ -6,13 +6,14 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, nullcontext, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockade_agent.archive import pack, unpack
 from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.ending import Ending as Ending
+from stockade_agent.ending import Result as Result
 from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
@@ -27,51 +28,6 @@ if TYPE_CHECKING:
 
 WORKSPACE = "/workspace"
 _SPOOL_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a program ended: `reason` is one of EXITED, SIGNALLED, TIMEOUT, OUT_OF_MEMORY, PIDS_LIMIT, DISK_FULL,
-    OUTPUT_LIMIT, CANCELLED, SANDBOX_LOST."""
-
-    reason: str
-    exit_code: int | None
-    signal: int | None
-    detail: str
-    output_partial: bool
-    cpu: timedelta
-    wall: timedelta
-    peak_memory_bytes: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether it exited by itself with code 0."""
-        return self.reason == "EXITED" and self.exit_code == 0
-
-    @staticmethod
-    def of(message: exec_service_pb2.Ending) -> Ending:
-        """From the contract's message."""
-        from stockade.sandbox.v1 import exec_service_pb2
-
-        return Ending(
-            reason=exec_service_pb2.EndingReason.Name(message.reason).removeprefix("ENDING_REASON_"),
-            exit_code=message.exit_code if message.HasField("exit_code") else None,
-            signal=message.signal if message.HasField("signal") else None,
-            detail=message.detail,
-            output_partial=message.output_partial,
-            cpu=message.usage.cpu_time.ToTimedelta(),
-            wall=message.usage.wall_time.ToTimedelta(),
-            peak_memory_bytes=message.usage.peak_memory_bytes,
-        )
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a program wrote and how it ended."""
-
-    stdout: bytes
-    stderr: bytes
-    ending: Ending
 
 
 class AsyncSandbox:
@@ -97,6 +53,7 @@ class AsyncSandbox:
         memory_bytes: int = 0,
         disk_bytes: int = 0,
         pids: int = 0,
+        least_tier: str = "",
     ) -> None:
         """What to ask for: see CreateSandboxRequest in `stockade.sandbox.v1`. What is left out is the profile's."""
         self._stockade = stockade
@@ -110,6 +67,7 @@ class AsyncSandbox:
             "lifetime": lifetime,
             "idle_timeout": idle_timeout,
             "labels": labels or {},
+            "least_tier": f"TIER_{least_tier.upper() or 'UNSPECIFIED'}",
             "limits": {"cpu": cpu, "memory_bytes": memory_bytes, "disk_bytes": disk_bytes, "pids": pids},
         }
         self.info: sandbox_pb2.Sandbox | None = None
@@ -120,8 +78,13 @@ class AsyncSandbox:
         """One that was created before, by its name."""
         from stockade.sandbox.v1 import sandbox_pb2
 
+        return cls.described(stockade, sandbox_pb2.Sandbox(name=name))
+
+    @classmethod
+    def described(cls, stockade: AsyncStockade, info: sandbox_pb2.Sandbox) -> AsyncSandbox:
+        """One that the service has just described."""
         found = cls(stockade, agent="")
-        found.info = sandbox_pb2.Sandbox(name=name)
+        found.info = info
         return found
 
     @property
@@ -267,6 +230,30 @@ class AsyncSandbox:
             spool.seek(0)
             return unpack(spool, Path(directory))
 
+    async def snapshot(self, *, memory: bool = False) -> str:
+        """Copy its files, and with `memory` what is in its memory (tier GVISOR); the snapshot's name.
+
+        `AsyncStockade.restore` makes sandboxes of it. Raises StockadeError.
+        """
+        from stockade.sandbox.v1 import sandbox_service_pb2
+
+        request = sandbox_service_pb2.CreateSnapshotRequest(name=self.name, with_memory=memory)
+        with typed_errors():
+            answer = await self._lifecycle.CreateSnapshot(request, metadata=trace_metadata())
+        return str(answer.snapshot.name)
+
+    async def fork(self, count: int = 1, *, request_id: str = "") -> list[AsyncSandbox]:
+        """`count` new sandboxes that go on from where this one is, memory included (tier GVISOR); it runs on itself.
+
+        The same `request_id` answers with the same sandboxes. Raises StockadeError.
+        """
+        from stockade.sandbox.v1 import sandbox_service_pb2
+
+        request = sandbox_service_pb2.ForkSandboxRequest(name=self.name, count=count, request_id=request_id)
+        with typed_errors():
+            answer = await self._lifecycle.ForkSandbox(request, metadata=trace_metadata())
+        return [AsyncSandbox.described(self._stockade, info) for info in answer.sandboxes]
+
     async def usage(self) -> sandbox_pb2.SandboxUsage:
         """What it has used so far. Raises StockadeError."""
         from stockade.sandbox.v1 import sandbox_service_pb2
@@ -308,7 +295,13 @@ class Sandbox:
     run = blocking(AsyncSandbox.run)
     upload = blocking(AsyncSandbox.upload)
     download = blocking(AsyncSandbox.download)
+    snapshot = blocking(AsyncSandbox.snapshot)
     usage = blocking(AsyncSandbox.usage)
+
+    def fork(self, count: int = 1, *, request_id: str = "") -> list[Sandbox]:
+        """As `AsyncSandbox.fork`."""
+        forks = self._portal.run(self._inner.fork(count, request_id=request_id))
+        return [Sandbox(fork, self._portal) for fork in forks]
 
     @property
     def commands(self) -> Commands:

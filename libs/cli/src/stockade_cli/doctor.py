@@ -128,8 +128,13 @@ def engine(_settings: StackSettings) -> Iterator[Finding]:
             'set "live-restore": true in /etc/docker/daemon.json, or use deploy/host/engine',
         )  # fmt: skip
     runtimes = info.get("Runtimes") or {}
-    seen = "runsc is a runtime of this engine" if "runsc" in runtimes else "no runsc: the GVISOR tier is off"
-    yield Finding("gVisor", Verdict.FINE if "runsc" in runtimes else Verdict.NOTE, seen)
+    if "runsc" in runtimes:
+        yield Finding("gVisor", Verdict.FINE, "runsc is a runtime of this engine")
+    else:
+        yield Finding(
+            "gVisor", Verdict.NOTE, "no runtime runsc: agent types of class hostile are refused (TIER_UNAVAILABLE)",
+            "as root deploy/host/runsc fetch, then deploy/host/engine start",
+        )  # fmt: skip
 
 
 def envoy(_settings: StackSettings) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from stockade_cli.profiles import profiles
 from stockade_cli.sandbox_files import cp
 from stockade_cli.sandbox_options import agent_request, pairs, sandbox_options
 from stockade_cli.sandbox_shell import shell
-from stockade_cli.sandbox_snapshots import forget, restore, snapshot, snapshots
+from stockade_cli.sandbox_snapshots import forget, fork, restore, snapshot, snapshots
 from stockade_cli.sandbox_top import top
 from stockade_cli.streams import (
     ending_document,
@@ -42,7 +42,7 @@ def sandbox() -> None:
     """Create, list, use and stop sandboxes."""
 
 
-for command in (cp, shell, top, snapshot, snapshots, restore, forget, profiles):
+for command in (cp, shell, top, snapshot, snapshots, restore, fork, forget, profiles):
     sandbox.add_command(command)
 
 

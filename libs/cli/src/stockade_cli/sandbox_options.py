@@ -15,6 +15,8 @@ _OPTIONS = (
     click.option("--agent", default="", metavar="ID", help="The agent it belongs to; default: its type and your name."),
     click.option("--network-mode", type=click.Choice(["isolated", "whitelisted", "host"], case_sensitive=False),
                  help="Which ways out it has; default: the profile's."),
+    click.option("--tier", "least_tier", type=click.Choice(["namespace", "runc", "gvisor"], case_sensitive=False),
+                 help="The weakest tier that will do; the profile's least holds, too."),
     click.option("--image", default="", metavar="I", help="The image to run; default: the agent image."),
     click.option("--allow-domain", "allowed_domains", multiple=True, metavar="D",
                  help="Narrow the policy to this domain; may be repeated."),
@@ -36,7 +38,13 @@ def sandbox_options(command: F) -> F:
 def agent_request(settings: StackSettings, ask: dict[str, Any]) -> dict[str, Any]:
     """The options' values as arguments of `AsyncSandbox`."""
     agent = ask["agent"] or f"{ask['agent_type'].removeprefix('qe-')}-{settings.person}"
-    return {**ask, "agent": agent, "env": pairs(ask["env"]), "network_mode": ask["network_mode"] or ""}
+    return {
+        **ask,
+        "agent": agent,
+        "env": pairs(ask["env"]),
+        "network_mode": ask["network_mode"] or "",
+        "least_tier": ask["least_tier"] or "",
+    }
 
 
 def pairs(texts: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`stockade sandbox snapshot | snapshots | restore | forget`: copies of what a sandbox holds."""
+"""`stockade sandbox snapshot | snapshots | restore | fork | forget`: copies of what a sandbox holds."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def snapshots(sandbox: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(("NAME", "SANDBOX", "AGENT", "TIER", "SIZE", "AGE"), map(_row, found))
+        print_table(("NAME", "SANDBOX", "AGENT", "TIER", "MEMORY", "SIZE", "AGE"), map(_row, found))
 
 
 @click.command()
@@ -49,6 +49,20 @@ def restore(snapshot_name: str, lifetime: timedelta | None, as_json: bool) -> No
     with stub(SERVICE, "sandbox") as service:
         made = service.RestoreSandbox(request).sandbox
     print_json(made) if as_json else click.echo(made.name)
+
+
+@click.command()
+@click.option("-n", "count", type=click.IntRange(1, 100), default=1, show_default=True, help="How many.")
+@click.argument("name")
+@json_option
+def fork(name: str, count: int, as_json: bool) -> None:
+    """Make sandboxes that go on from where NAME is, live memory included, and print their names (tier GVISOR)."""
+    with stub(SERVICE, "sandbox") as service:
+        made = service.ForkSandbox(sandbox_service_pb2.ForkSandboxRequest(name=name, count=count)).sandboxes
+    if as_json:
+        print_json(list(made))
+    for each in made if not as_json else ():
+        click.echo(each.name)
 
 
 @click.command()
@@ -78,6 +92,7 @@ def _row(each: sandbox_pb2.Snapshot) -> tuple[Any, ...]:
         each.sandbox,
         each.agent,
         short_name(sandbox_pb2.Tier, each.tier),
+        "yes" if each.with_memory else "no",
         show_bytes(each.size_bytes),
         show_age(datetime.now(UTC) - each.create_time.ToDatetime(UTC)),
     )

@@ -30,6 +30,13 @@ def ensure() -> Engine:
     return Engine(started.stdout.strip(), ours=True)
 
 
+def has_gvisor(address: str) -> bool:
+    """Whether that engine has the runtime that the GVISOR tier is made of."""
+    command = ["docker", "--host", address, "info", "--format", "{{json .Runtimes}}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return '"runsc"' in done.stdout
+
+
 def stop() -> None:
     """End the project's own engine."""
     _script("stop")

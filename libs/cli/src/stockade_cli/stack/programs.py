@@ -12,6 +12,7 @@ from stockade_cli.errors import CommandFailed
 from stockade_cli.settings import StackSettings
 from stockade_cli.stack.accounts import Accounts
 from stockade_cli.stack.checkout import checkout, envoy
+from stockade_cli.stack.engine import has_gvisor
 from stockade_cli.stack.health import Probe, gate_probe, service_probe
 from stockade_cli.stack.launch import command_line
 from stockade_cli.stack.process import Program
@@ -46,8 +47,18 @@ def programs(settings: StackSettings, engine: str) -> list[Program]:
         _service(settings, POLICY, gate_environment(settings)),
         _gate(settings),
         _service(settings, CACHE),
-        _service(settings, SANDBOX, {"STOCKADE_SANDBOX_ENGINE": engine, "STOCKADE_SANDBOX_GATE_GROUP": str(gate_gid)}),
+        _service(settings, SANDBOX, sandbox_environment(engine, gate_gid)),
     ]
+
+
+def sandbox_environment(engine: str, gate_gid: int) -> dict[str, str]:
+    """What the stack knows better than the caller; the tiers, where the caller has not named them."""
+    tiers = "RUNC,GVISOR" if has_gvisor(engine) else "RUNC"
+    return {
+        "STOCKADE_SANDBOX_ENGINE": engine,
+        "STOCKADE_SANDBOX_GATE_GROUP": str(gate_gid),
+        "STOCKADE_SANDBOX_TIERS": os.environ.get("STOCKADE_SANDBOX_TIERS", tiers),
+    }
 
 
 def gate_environment(settings: StackSettings) -> dict[str, str]:

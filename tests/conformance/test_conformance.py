@@ -1,5 +1,7 @@
 """The conformance session against the session's stack: Python and Go always, the others in `make test-long`."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,36 @@ def built(request: pytest.FixtureRequest) -> Program:
 def test_session(built: Program, stack: Stack, tmp_path: Path) -> None:
     outcome = session.over_sockets(built, operator_of(stack), tmp_path)
     assert not report.failed([outcome]), report.table([outcome])
+
+    assert chain_of(stack, tmp_path / f"{built.language}.session.json") == CHAIN
+
+
+CHAIN = [
+    ("stockade-sandbox", "stockade.sandbox.v1.ExecService/RunCommand"),
+    ("stockade-sandbox", "sandbox.exec"),
+    ("stockade-sandbox", "process"),
+]
+"""From the span in the client, which keeps it to itself, to the process in the sandbox: each the parent of the next."""
+
+
+def chain_of(stack: Stack, session_file: Path) -> list[tuple[str, str]]:
+    """In the one trace that began in the client: the way from the first span that is kept to the process."""
+    agent = json.loads(session_file.read_text())["steps"][0]["with"]["agent"]
+    entries = json.loads(stack.stockade("audit", "list", "--agent", agent, "--limit", "1000", "--json").stdout)
+    for trace in {entry["trace_id"] for entry in entries if entry.get("trace_id")}:
+        spans = json.loads(stack.stockade("trace", "show", trace, "--json").stdout)
+        by_id = {span["span_id"]: span for span in spans}
+        if any(span.get("parent_span_id", "") not in {"", *by_id} for span in spans):
+            assert any(entry["trace_id"] == trace and entry["span_id"] in by_id for entry in entries)
+            (process,) = (span for span in spans if span["name"] == "process")
+            return list(_down_to(process, by_id))
+    return []
+
+
+def _down_to(span: dict[str, str], by_id: dict[str, dict[str, str]]) -> Iterator[tuple[str, str]]:
+    if above := by_id.get(span.get("parent_span_id", "")):
+        yield from _down_to(above, by_id)
+    yield span["service"], span["name"]
 
 
 @pytest.mark.gate

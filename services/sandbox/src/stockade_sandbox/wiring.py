@@ -30,6 +30,7 @@ from stockade_sandbox.engines.namespace import NamespaceEngine
 from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import files as file_handlers
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
+from stockade_sandbox.handlers.access import naming_agents
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
@@ -107,19 +108,19 @@ async def wire(settings: Settings) -> Wiring:
                 f"{PACKAGE}.SandboxService",
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandler(lifecycle, sandboxes, observation, snapshots),
-                sandbox_handlers.DESCRIBE,
+                naming_agents(sandbox_handlers.DESCRIBE, sandboxes),
             ),
             Served(
                 f"{PACKAGE}.ExecService",
                 exec_service_pb2_grpc.add_ExecServiceServicer_to_server,
                 exec_handlers.ExecHandler(sandboxes, supervision),
-                exec_handlers.DESCRIBE,
+                naming_agents(exec_handlers.DESCRIBE, sandboxes),
             ),
             Served(
                 f"{PACKAGE}.FileService",
                 file_service_pb2_grpc.add_FileServiceServicer_to_server,
                 file_handlers.FileHandler(sandboxes, supervision),
-                file_handlers.DESCRIBE,
+                naming_agents(file_handlers.DESCRIBE, sandboxes),
             ),
             Served(
                 f"{PACKAGE}.ProfileService",

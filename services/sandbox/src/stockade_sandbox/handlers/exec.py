@@ -241,4 +241,7 @@ DESCRIBE = {
     "Exec": lambda request: _of_command(request.start.sandbox, request.start.command),
     "RunCommand": lambda request: _of_command(request.sandbox, request.command),
     "AttachExec": lambda request: {"sandbox": request.attach.sandbox, "resource": request.attach.exec},
+    **dict.fromkeys(
+        ("SignalExec", "CancelExec"), lambda request: {"sandbox": request.sandbox, "resource": request.exec}
+    ),
 }

@@ -105,6 +105,22 @@ async def test_what_the_codec_rejects_is_on_the_record(world: World) -> None:
     assert (entry["sandbox"], entry["agent"], entry["metadata"]["count"]) == ("sb-one", "agent-sb-one", 1)
 
 
+async def test_a_request_that_announces_too_much_is_refused(world: World) -> None:
+    url = f"http://ok.test:{world.plain.port}/"
+    head = f"POST {url} HTTP/1.1\r\nHost: ok.test\r\nContent-Length: {10**12}\r\nConnection: close\r\n\r\n"
+    answer = await world.door.say(head.encode())
+    assert (answer.status, answer.json()["rule"]) == (403, "malformed")
+    assert "send it in parts" in answer.json()["reason"]
+    assert world.plain.untouched()
+
+
+async def test_headers_beyond_the_bound_are_refused_readably_and_on_the_record(world: World) -> None:
+    answer = await world.door.get(f"http://ok.test:{world.plain.port}/", f"X-Long: {'x' * 60_000}")
+    assert (answer.status, answer.json()["reason"]) == (431, "HEADERS_TOO_LARGE")
+    await world.gate.entry(action="BLOCKED", rule="codec", status=431)
+    assert world.plain.untouched()
+
+
 FORGED = ("X-Stockade-Sandbox: sb-two", "X-Stockade-Agent: root", "x-stockade-host: private.test", "x-stockade-port: 1")
 
 
@@ -206,6 +222,19 @@ async def test_a_sandbox_may_have_less_than_its_type(world: World) -> None:
     door = await world.gate.open("sb-two", narrowing=("secure.test",))
     answer = await door.get(f"http://ok.test:{world.plain.port}/")
     assert (answer.status, answer.json()["rule"]) == (403, "sandbox")
+
+
+async def test_bytes_of_an_hour_end_a_plain_request_that_goes_on(world: World) -> None:
+    world.plain.reply = b""  # it never answers, so that the request goes on
+    limits = replace(policy().limits, bytes_per_hour=20_000)
+    await world.gate.put(policy("ok.test", ports=(world.plain.port,), limits=limits))
+    reader, writer = await asyncio.open_unix_connection(str(world.door.socket))
+    head = f"POST http://ok.test:{world.plain.port}/ HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head.encode() + b"7530\r\n" + b"x" * 30_000 + b"\r\n")
+    async with asyncio.timeout(5):
+        await reader.read()  # until it is cut
+    writer.close()
+    assert (await world.door.get(f"http://ok.test:{world.plain.port}/")).json()["rule"] == "bytes_per_hour"
 
 
 async def test_bytes_of_an_hour_end_the_agents_tunnels(world: World) -> None:

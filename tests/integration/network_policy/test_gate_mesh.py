@@ -43,7 +43,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
     async with origin() as behind, running_gate() as service:
         await service.put(policy(block_unknown_domains=True, ports=(80, 443, behind.port)))
         directory = service.run_dir / "services"
-        serving = asyncio.create_task(serve(service.judgement, directory))
+        serving = asyncio.create_task(serve(service.judgement, directory, "stockade"))
         port = _free_port()
         text = EXAMPLE.read_text().replace("3128", str(port)).replace("/run/stockade/services", str(directory))
         (tmp_path / "envoy.yaml").write_text(text)
@@ -113,6 +113,13 @@ CHECKS: dict[str, tuple[dict[str, Any], int]] = {
             "request": {"http": {"method": "GET", "host": "evil.test"}},
         },
         403,
+    ),
+    "a certificate of another trust domain says it": (
+        {
+            "source": {"principal": "spiffe://elsewhere/agent/tester/ana"},
+            "request": {"http": {"method": "GET", "host": "ok.test"}},
+        },
+        407,
     ),
     "a header says it": (
         {"request": {"http": {"method": "GET", "host": "ok.test", "headers": {"x-stockade-agent": "ana"}}}},

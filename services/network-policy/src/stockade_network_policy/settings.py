@@ -28,6 +28,8 @@ class PolicySettings(ServiceSettings):
     """That share; with n replicas, 1/n lets through no more than the whole limit."""
     names_per_minute: int = names.PER_MINUTE
     """How many names, of those that its policy does not spell out, one agent may have looked up; 0: any number."""
+    trust_domain: str = "stockade"
+    """The SPIFFE trust domain whose certificates name agents to a mesh's Envoy: `spiffe://<it>/agent/<type>/<agent>`."""
     lease_seconds: float = 30.0
     """How long tokens may be out on lease."""
     snapshot_seconds: float = 60.0

@@ -110,7 +110,7 @@ async def wire(settings: PolicySettings) -> Wiring:
             judgement.close_abandoned,
             leases.close_expired,
             gate.run,
-            partial(serve_envoy, judgement, settings.run_dir / "services"),
+            partial(serve_envoy, judgement, settings.run_dir / "services", settings.trust_domain),
             partial(end_overdue, judgement, gate),
             *beside_limits,
         ],

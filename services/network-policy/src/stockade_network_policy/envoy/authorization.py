@@ -24,19 +24,20 @@ from stockade_network_policy.judgement import Judgement
 AGENT, AGENT_TYPE, SANDBOX = "stockade-agent", "stockade-agent-type", "stockade-sandbox"
 """What an Envoy's `context_extensions` say of the sandbox that its listener or route serves."""
 
-_SPIFFE = re.compile(r"spiffe://[^/]+/agent/(?P<agent_type>[a-z0-9._-]{1,63})/(?P<agent>[a-z0-9._-]{1,63})")
+_AGENT_PATH = r"/agent/(?P<agent_type>[a-z0-9._-]{1,63})/(?P<agent>[a-z0-9._-]{1,63})"
 _STRIPPED = ("proxy-authorization", "x-stockade-lease")
 
 
 class Authorization(external_auth_pb2_grpc.AuthorizationServicer):
     """Answers Envoy's ext_authz filters, `envoy.filters.http.ext_authz` and `envoy.filters.network.ext_authz`."""
 
-    def __init__(self, judgement: Judgement) -> None:
+    def __init__(self, judgement: Judgement, trust_domain: str) -> None:
         self._judgement = judgement
+        self._spiffe = re.compile(f"spiffe://{re.escape(trust_domain)}{_AGENT_PATH}")
 
     async def Check(self, request: pb.CheckRequest, _context: Any) -> pb.CheckResponse:
         """Part of Envoy's Authorization service. What cannot be judged or recorded is refused with 503."""
-        asked = read(request.attributes)
+        asked = self._read(request.attributes)
         if asked is None:
             nameless = f"neither {AGENT} nor a certificate says which agent asks\n"
             return _denied(407, nameless.encode(), [_header("proxy-authenticate", "Stockade")])
@@ -46,23 +47,21 @@ class Authorization(external_auth_pb2_grpc.AuthorizationServicer):
             return _denied(503, f"{error}\n".encode(), [])
         return _allowed(asked, decision) if decision.verdict is Verdict.ALLOW else _refused(decision)
 
+    def _read(self, attributes: AttributeContext) -> Request | None:
+        """The question that Envoy asks; None where nobody says whose it is."""
+        whose = self._whose(attributes)
+        if whose is None:
+            return None
+        if attributes.request.HasField("http"):
+            return _http(attributes.request.http, whose)
+        return _tcp(attributes, whose)
 
-def read(attributes: AttributeContext) -> Request | None:
-    """The question that Envoy asks; None where nobody says whose it is."""
-    whose = _whose(attributes)
-    if whose is None:
-        return None
-    if attributes.request.HasField("http"):
-        return _http(attributes.request.http, whose)
-    return _tcp(attributes, whose)
-
-
-def _whose(attributes: AttributeContext) -> dict[str, Any] | None:
-    said = attributes.context_extensions
-    if said.get(AGENT):
-        return {"agent": said[AGENT], "agent_type": said.get(AGENT_TYPE, ""), "sandbox": said.get(SANDBOX, "")}
-    certified = _SPIFFE.fullmatch(attributes.source.principal)
-    return certified.groupdict() if certified else None
+    def _whose(self, attributes: AttributeContext) -> dict[str, Any] | None:
+        said = attributes.context_extensions
+        if said.get(AGENT):
+            return {"agent": said[AGENT], "agent_type": said.get(AGENT_TYPE, ""), "sandbox": said.get(SANDBOX, "")}
+        certified = self._spiffe.fullmatch(attributes.source.principal)
+        return certified.groupdict() if certified else None
 
 
 def _http(http: AttributeContext.HttpRequest, whose: dict[str, Any]) -> Request:

@@ -21,11 +21,11 @@ from stockade_network_policy.judgement import Judgement
 SOCKET = "envoy.sock"
 
 
-async def serve(judgement: Judgement, directory: Path) -> None:
-    """Answers until cancelled."""
+async def serve(judgement: Judgement, directory: Path, trust_domain: str) -> None:
+    """Answers until cancelled. Certificates of `trust_domain` name agents."""
     path = directory / SOCKET
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    external_auth_pb2_grpc.add_AuthorizationServicer_to_server(Authorization(judgement), server)
+    external_auth_pb2_grpc.add_AuthorizationServicer_to_server(Authorization(judgement, trust_domain), server)
     rls_pb2_grpc.add_RateLimitServiceServicer_to_server(RateLimit(judgement), server)
     als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLog(judgement), server)
     sockets.clear(path)

@@ -53,6 +53,7 @@ def gate(settings: GateSettings) -> Value:
         route_config={"name": "gate", "virtual_hosts": [_explain(), _world(settings)]},
         local_reply_config=telemetry.local_replies(),
         access_log=[telemetry.requests(), telemetry.capped("gate")],
+        access_log_options={"access_log_flush_interval": "1s"},
         http_filters=[
             filters.identity_headers(),
             filters.cap("gate", settings.requests_per_second),

@@ -38,7 +38,7 @@ class Gate:
         self.settings = settings
         self.announcer = Announcer()
         self.doors = Doors(settings, self.announcer, Ledger(settings.gate_dir / "doors"))
-        self.judge = Judge(judgement, self.doors.get)
+        self.judge = Judge(judgement, self.doors.get, settings.request_megabytes << 20)
         self.folds = Folds(journal)
         self._catalogue = catalogue
         self._judgement = judgement

@@ -7,6 +7,7 @@ local function question(headers)
     ["x-method"] = headers:get(":method") or "", ["x-host"] = headers:get(":authority") or "",
     ["x-path"] = headers:get(":path") or "", ["x-scheme"] = headers:get(":scheme") or "",
     ["x-sandbox"] = headers:get("x-stockade-sandbox") or "", ["x-lease"] = headers:get("x-stockade-lease"),
+    ["x-length"] = headers:get("content-length"),
   }
 end
 

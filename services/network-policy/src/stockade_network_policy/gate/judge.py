@@ -1,6 +1,6 @@
 """Answers Envoy's questions: HTTP/1.1 on a Unix socket, by hand, since it is asked before each request.
 
-`POST /check`  headers x-method, x-host, x-path, x-scheme, x-sandbox (, x-lease, traceparent)
+`POST /check`  headers x-method, x-host, x-path, x-scheme, x-sandbox (, x-lease, x-length, traceparent)
                200 with x-stockade-host and x-stockade-port, or 403, 429, 503 with a JSON body that says why
 `GET /explain` header x-stockade-sandbox: that sandbox's latest refusals, or the decision `?id=`
 """
@@ -49,6 +49,7 @@ class Judge:
 
     judgement: Judgement
     door_of: Callable[[str], Door | None]
+    longest: int = 256 << 20  # bytes that a request may announce
     judged: int = 0
     refused: int = 0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -60,7 +61,7 @@ class Judge:
         if door is None:
             return self._unavailable("NO_DOOR", "the service does not know this sandbox's door")
         try:
-            decision = await self._judge(_request(headers, door))
+            decision = await self._judge(_request(headers, door, self.longest))
         except RecordUnavailable:
             return self._unavailable("RECORD_UNAVAILABLE", "the audit record cannot be written; try again")
         if decision.verdict is Verdict.ALLOW:
@@ -157,10 +158,12 @@ def _told(status: int, told: dict[str, Any]) -> bytes:
     return response(status, {"content-type": "application/json"}, body)
 
 
-def _request(headers: Headers, door: Door) -> Request:
+def _request(headers: Headers, door: Door, longest: int) -> Request:
     """Who asks is what the door says, as the service opened it."""
     method, scheme = headers.get("x-method", ""), headers.get("x-scheme", "")
     host, port, malformed = target.read(method, scheme, headers.get("x-host", ""))
+    if (length := headers.get("x-length")) and not malformed:
+        malformed = target.too_long(length, longest)
     return Request(
         agent=door.agent,
         agent_type=door.agent_type,

@@ -56,10 +56,16 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService: a stream for each log of each worker; a message's entries commit as one."""
         async for message in requests:
-            told = [self.request_ended(entry) for entry in message.http_logs.log_entry]
+            told: list[Ended | None] = []
+            for entry in message.http_logs.log_entry:
+                if entry.common_properties.access_log_type == accesslog_pb2.DownstreamPeriodic:
+                    await self._guarded(self._request_goes_on(entry))
+                else:
+                    told.append(self.request_ended(entry))
             for entry in message.tcp_logs.log_entry:
                 if entry.common_properties.access_log_type == accesslog_pb2.TcpPeriodic:
-                    await self._guarded(self._goes_on(entry))
+                    moved = entry.connection_properties
+                    await self._guarded(self._goes_on(entry.common_properties, moved.received_bytes, moved.sent_bytes))
                 else:
                     told.append(tunnel_ended(entry))
             await self._guarded(self._judgement.end([ended for ended in told if ended is not None]))
@@ -103,11 +109,16 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         )
         await self._judgement.end([Ended(common.custom_tags["decision"], outcome)])
 
-    async def _goes_on(self, entry: TunnelEntry) -> None:
-        """Count an open tunnel's bytes."""
-        tags, told = entry.common_properties.custom_tags, entry.connection_properties
-        if await self._judgement.progress(tags.get("decision", ""), told.received_bytes, told.sent_bytes):
-            await self._cut(tags.get("sandbox", ""))
+    async def _request_goes_on(self, entry: RequestEntry) -> None:
+        """Count a plain request's bytes so far; a tunnel's are told by its inside."""
+        if entry.common_properties.upstream_cluster == "world":
+            sent, received = entry.request.request_body_bytes, entry.response.response_body_bytes
+            await self._goes_on(entry.common_properties, sent, received)
+
+    async def _goes_on(self, common: accesslog_pb2.AccessLogCommon, sent: int, received: int) -> None:
+        """Count the bytes so far of what is open; where that is too much, all that its agent has open ends."""
+        if await self._judgement.progress(common.custom_tags.get("decision", ""), sent, received):
+            await self._cut(common.custom_tags.get("sandbox", ""))
 
     def _count_undecided(self, entry: RequestEntry) -> None:
         """What Envoy's codec rejected before the judge, and what the judge could not be asked."""

@@ -67,6 +67,8 @@ class GateSettings:
     """How long a judgement may take before the request is refused with 503."""
     trace_percent: int = 0
     """Share of the requests without a trace that begin one; those that bring one are always traced."""
+    request_megabytes: int = 256
+    """What one plain request may announce to send; in all, a policy's `bytes_per_hour` bounds it."""
     heap_megabytes: int = 1024
     """Envoy's heap at which it stops taking requests."""
 

@@ -14,6 +14,13 @@ def read(method: str, scheme: str, authority: str) -> tuple[str, int, str]:
     return host, port if port < 65536 else 0, _malformed(tunnel, scheme, authority, port)
 
 
+def too_long(length: str, longest: int) -> str:
+    """Why a request of that Content-Length is refused; empty where it is not. Envoy's codec takes digits alone."""
+    if len(length) <= len(str(longest)) and int(length) <= longest:
+        return ""
+    return f"the request would send {length[:20]} bytes, more than the {longest} that one may: send it in parts"
+
+
 def split(authority: str) -> tuple[str, str]:
     """The host and the port of an authority; brackets of an IPv6 literal are kept."""
     if authority.endswith("]"):

@@ -19,16 +19,15 @@ _CAPPED_DETAILS = "fault_filter_abort"
 
 
 def requests() -> Value:
-    """The end of each request that no cap refused, codec rejects and refused CONNECTs included."""
+    """How each request that no cap refused goes on and ends, codec rejects and refused CONNECTs included."""
     logger = filters.extension(
         "access_loggers.http_grpc",
         "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
         common_config=_common(REQUESTS, _TAGS),
     )
-    ended = {"log_type_filter": {"types": ["DownstreamEnd"]}}
-    return logger | {
-        "filter": {"and_filter": {"filters": [ended, _cel(f'response.code_details != "{_CAPPED_DETAILS}"')]}}
-    }
+    ended = [_of_type("DownstreamEnd"), _cel(f'response.code_details != "{_CAPPED_DETAILS}"')]
+    goes_on = _of_type("DownstreamPeriodic")  # has no details yet, which no expression can look at
+    return logger | {"filter": {"or_filter": {"filters": [goes_on, {"and_filter": {"filters": ended}}]}}}
 
 
 def capped(chain: str) -> Value:
@@ -101,6 +100,7 @@ def local_replies() -> Value:
             _reply('response.code_details.contains("refused_address")', 502, "ADDRESS_REFUSED", decided),
             _reply('response.code_details.contains("dns_resolution_failure")', 502, "NAME_NOT_RESOLVED", decided),
             _reply(f'response.code_details == "{_CAPPED_DETAILS}"', 429, "LOCAL_CAP", {"retry-after": "1"}),
+            _reply("response.code == 431", 431, "HEADERS_TOO_LARGE", {}),
         ]
     }
 
@@ -131,6 +131,10 @@ def _common(name: str, tags: dict[str, str]) -> Value:
         "buffer_size_bytes": 65536,
         "custom_tags": [{"tag": tag, "value": value} for tag, value in tags.items()],
     }
+
+
+def _of_type(name: str) -> Value:
+    return {"log_type_filter": {"types": [name]}}
 
 
 def _cel(expression: str) -> Value:

@@ -72,7 +72,7 @@ async def measure() -> list[Figure]:
     os.environ["STOCKADE_SANDBOX_WARM"] = ""
     with stack() as run_dir:
         service = Service(run_dir)
-        figures += [await cold(service), *await idle(service, run_dir)]
+        figures += [await cold(service), *await gvisor(service), *await idle(service, run_dir)]
         await service.channel.close()
     return figures
 
@@ -155,6 +155,29 @@ async def cold(service: Service) -> Figure:
         client.remove_container(f"bench-plain-{number}", force=True)
     ratio = {"docker create + start": p50(sorted(theirs))}
     return Figure("cold_create_p50_ms", p50(sorted(ours)), "ms", "≤ 1.5 × plain docker create + start", ratio)
+
+
+async def gvisor(service: Service) -> list[Figure]:
+    """A sandbox that goes on from live memory, until commands run in it, beside a new one of that tier."""
+    if "runsc" not in service.engine.info()["Runtimes"]:
+        return []
+    small: dict[str, Any] = {"least_tier": "TIER_GVISOR", "limits": {"memory_bytes": 128 * MIB, "disk_bytes": 16 * MIB}}
+    made = [await service.create(**small)]
+    await service.true(made[0])
+    request = pb.CreateSnapshotRequest(name=made[0], with_memory=True)
+    snapshot = (await service.sandboxes.CreateSnapshot(request)).snapshot.name
+
+    async def restore() -> None:
+        restored = await service.sandboxes.RestoreSandbox(pb.RestoreSandboxRequest(snapshot=snapshot))
+        made.append(restored.sandbox.name)
+
+    async def create() -> None:
+        made.append(await service.create(**small))
+
+    ours, theirs = await seconds_each(12, restore), await seconds_each(6, create)
+    await _all(service.delete, made)
+    await service.sandboxes.DeleteSnapshot(pb.DeleteSnapshotRequest(name=snapshot))
+    return [Figure("gvisor_restore_p50_ms", p50(ours), "ms", "≤ 300", {"a new one": p50(theirs)})]
 
 
 async def idle(service: Service, run_dir: Path) -> list[Figure]:

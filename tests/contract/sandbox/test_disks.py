@@ -44,6 +44,13 @@ async def test_a_disk_is_its_owners_ends_on_the_mark_and_goes(disks: LoopDisks) 
     assert (await disks.usage("sb-a")).limit == 0
 
 
+async def test_one_that_goes_meanwhile_keeps_no_other_from_being_made(disks: LoopDisks, root: Path) -> None:
+    await disks.place("sb-a")
+    (root / "images" / "sb-b.img").symlink_to(root / "nowhere")  # listed, and gone when it is looked at
+    await disks.create("sb-a", 16 * MIB, uid=1)
+    await disks.remove("sb-a")
+
+
 async def test_no_device_and_no_setuid_program_works_on_it(disks: LoopDisks) -> None:
     place = await disks.place("sb-a")
     await disks.create("sb-a", 16 * MIB, uid=1)

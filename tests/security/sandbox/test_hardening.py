@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stockade.sandbox.v1 import sandbox_pb2
 
-from support.sandbox_service import Caller, ServedSandboxes, eventually
+from support.sandbox_service import Caller, ServedSandboxes
 
 pytestmark = pytest.mark.docker
 
@@ -270,28 +270,3 @@ for name, target in {targets!r}.items():
     assert len(answers) == 2 * len(targets)
     for answer in answers:
         assert answer.endswith("|False"), answer
-
-
-def test_sandboxes_do_not_meet(ada: Caller, sandbox: sandbox_pb2.Sandbox, served: ServedSandboxes) -> None:
-    other = ada.create()
-    leave = """
-import ctypes, socket, time
-s = socket.socket(socket.AF_UNIX); s.bind("\\0meet"); s.listen()
-for place in ("/tmp", "/dev/shm", "/workspace"): open(f"{place}/meet", "w").close()
-ctypes.CDLL(None).shmget(0x1234, 4096, 0o1666)
-time.sleep(60)
-"""
-    served.engine.docker("exec", "--detach", other.name, "python3", "-c", leave)
-    look = """
-import ctypes, os, socket
-s = socket.socket(socket.AF_UNIX)
-print(s.connect_ex("\\0meet") == 0, *(os.path.exists(f"{p}/meet") for p in ("/tmp", "/dev/shm", "/workspace")))
-print(ctypes.CDLL(None).shmget(0x1234, 4096, 0) != -1)
-processes = [open(f"/proc/{p}/cmdline", "rb").read() for p in os.listdir("/proc") if p.isdigit()]
-print(any(b"time.sleep(" + b"60)" in arguments for arguments in processes))
-"""
-    everything = "True True True True\nTrue\nTrue\n"
-    eventually(lambda: ada.python(other.name, look) == everything)
-    assert ada.python(sandbox.name, look) == everything.replace("True", "False")
-    assert ada.python(sandbox.name, "import os; print(os.listdir('/run/stockade'))") == "['control.sock']\n"
-    ada.delete(other.name)

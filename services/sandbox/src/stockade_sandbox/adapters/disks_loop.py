@@ -104,7 +104,7 @@ class LoopDisks:
 
     def _admit(self, size: int) -> None:
         """Refuse `size` more bytes when all images, grown to their full size, would not fit."""
-        growth = sum(stat.st_size - stat.st_blocks * 512 for stat in map(Path.stat, self._images.glob("*.img")))
+        growth = sum(map(_growth, self._images.glob("*.img")))
         free = shutil.disk_usage(self._images).free - self._reserve - growth
         if size > free:
             detail = f"its disk has {max(free, 0) >> 20} MiB to promise and {size >> 20} MiB are asked for"
@@ -139,6 +139,15 @@ class LoopDisks:
 
     def _snapshot(self, name: str) -> Path:
         return self._snapshots / f"{name}.img"
+
+
+def _growth(image: Path) -> int:
+    """By how many bytes an image may still grow; one that was removed just now, by none."""
+    try:
+        stat = image.stat()
+    except FileNotFoundError:
+        return 0
+    return stat.st_size - stat.st_blocks * 512
 
 
 def _give(directory: Path, uid: int) -> None:

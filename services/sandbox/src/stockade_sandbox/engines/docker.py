@@ -38,7 +38,8 @@ SERVICE_LABEL = "dev.stockade.service"
 
 _CALL_SECONDS = 30
 _RECONNECT_SECONDS = 0.5
-_LAG_SECONDS = 1.0
+_LAG_SECONDS = 0.5
+_FREEZE_ATTEMPTS = 5
 _STATES = {
     "created": ContainerState.CREATED,
     "running": ContainerState.RUNNING,
@@ -259,12 +260,19 @@ def _listed(row: Mapping[str, Any]) -> ContainerStatus:
 def _change(
     client: docker.APIClient, change: Callable[[docker.APIClient, str], None], name: str, wanted: ContainerState
 ) -> None:
-    """Pause or unpause. One that is so already is refused in many words, and the engine's own view may lag behind."""
-    try:
-        change(client, name)
-    except docker.errors.APIError:
-        if not _becomes(client, name, wanted):
-            raise
+    """Pause or unpause. One that is so already is refused in many words, and the engine's own view may lag behind.
+
+    On a busy host runc gives up freezing too soon ("unable to freeze"), so a refusal is tried again.
+    """
+    for left in reversed(range(_FREEZE_ATTEMPTS)):
+        try:
+            change(client, name)
+            return
+        except docker.errors.APIError:
+            if _becomes(client, name, wanted):
+                return
+            if not left:
+                raise
 
 
 def _tier(found: Mapping[str, Any]) -> Tier:

@@ -17,6 +17,7 @@ def test_what_is_heavy_is_imported_when_it_is_used(name: str) -> None:
 def test_what_is_exported() -> None:
     assert dir(stockade_agent) == [
         "AgentFlags",
+        "AsyncProcess",
         "AsyncSandbox",
         "AsyncStockade",
         "BaseAgent",
@@ -25,6 +26,7 @@ def test_what_is_exported() -> None:
         "EmbeddingModel",
         "Ending",
         "Exhausted",
+        "FileInfo",
         "FileProvider",
         "InvalidRequest",
         "LocalDecider",
@@ -32,7 +34,9 @@ def test_what_is_exported() -> None:
         "MessageLimiter",
         "NetworkPolicyError",
         "NotFound",
+        "NotServed",
         "Permit",
+        "Process",
         "Refused",
         "Result",
         "Sandbox",

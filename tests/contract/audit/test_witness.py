@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stockade_audit.daemon.adapters.postgres_schema import migrate
 from stockade_audit.daemon.adapters.witness_grpc import GrpcWitness
 from stockade_audit.daemon.adapters.witness_postgres import PostgresWitness
+from stockade_audit.errors import AuditError
 from stockade_audit.head import NO_HEAD, Head, HeadRefused, JournalHead, origin_of
 from stockade_audit.keys import SigningKey, VerifierKey
 from stockade_audit.tree import Frontier, consistency_proof, leaf_hash
@@ -135,6 +137,56 @@ def test_what_does_not_continue_is_refused(
         witness.add(head(key, first, leaves, journal_key), proof)
     assert refusal.value.journal == "a-0" or "a-0" in str(refusal.value)
     assert [kept.note for kept in make(key.verifier).heads()] == [first.note]
+
+
+def another(tmp_path: Path, name: str, of: SigningKey) -> SigningKey:
+    return SigningKey.create(tmp_path / name, of.verifier.name)
+
+
+def test_a_key_may_hand_over_to_another(make: Make, key: SigningKey, tmp_path: Path) -> None:
+    witness, following = make(key.verifier), another(tmp_path, "next.key", key)
+    old, new = (another(tmp_path, name, key) for name in ("old.key", "new.key"))
+    first = head(key, None, {"a-0": LEAVES[:10]}, str(old.verifier))
+    told = replace(
+        head(key, first, {"a-0": LEAVES[:25]}, str(new.verifier)),
+        rotations=(key.hand_over(following.verifier),),
+        journal_rotations={"a-0": (old.hand_over(new.verifier),)},
+    ).signed(following)
+    witness.add(first, {})
+    witness.add(told, proofs(10, 25))
+    third = head(following, told, {"a-0": LEAVES[:25]}, str(new.verifier))
+    with pytest.raises(AuditError):  # it no longer tells of the rotation, and the key it is signed with is unknown
+        witness.add(third, {"a-0": []})
+    third = replace(third, rotations=told.rotations).signed(following)
+    witness = make(key.verifier)
+    witness.add(third, {"a-0": []})
+    assert [kept.note for kept in make(key.verifier).heads()] == [first.note, told.note, third.note]
+
+
+def test_a_key_that_was_replaced_signs_no_more(make: Make, key: SigningKey, tmp_path: Path) -> None:
+    witness, following = make(key.verifier), another(tmp_path, "next.key", key)
+    first = head(key, None, {"a-0": LEAVES[:10]})
+    told = replace(head(key, first, {"a-0": LEAVES[:10]}), rotations=(key.hand_over(following.verifier),))
+    told = told.signed(following)
+    witness.add(first, {})
+    witness.add(told, {"a-0": []})
+    thief = another(tmp_path, "thief.key", key)
+    for rotations, signer in (((), key), ((key.hand_over(thief.verifier),), thief)):
+        forged = replace(head(key, told, {"a-0": LEAVES[:10]}), rotations=rotations).signed(signer)
+        with pytest.raises(HeadRefused):
+            witness.add(forged, {"a-0": []})
+    assert [kept.note for kept in make(key.verifier).heads()] == [first.note, told.note]
+
+
+def test_a_journal_whose_key_nobody_handed_over_to_is_refused(make: Make, key: SigningKey, tmp_path: Path) -> None:
+    witness = make(key.verifier)
+    old, new, thief = (another(tmp_path, name, key) for name in ("old.key", "new.key", "thief.key"))
+    first = head(key, None, {"a-0": LEAVES[:10]}, str(old.verifier))
+    witness.add(first, {})
+    forged = head(key, first, {"a-0": LEAVES[:10]}, str(new.verifier))
+    forged = replace(forged, journal_rotations={"a-0": (thief.hand_over(new.verifier),)}).signed(key)
+    with pytest.raises(HeadRefused):
+        witness.add(forged, {"a-0": []})
 
 
 def test_a_head_out_of_sequence_is_refused(make: Make, key: SigningKey) -> None:

@@ -78,8 +78,10 @@ def send_span(auditd: Auditd) -> None:
     name = pseudonyms(keys.pseudonym_key())(SUBJECT)
     keys.close()
     request = otlp.ExportTraceServiceRequest()
-    span = request.resource_spans.add().scope_spans.add().spans.add(
-        trace_id=b"t" * 16, span_id=b"s" * 8, name="call", start_time_unix_nano=time.time_ns()
+    span = (
+        request.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="call", start_time_unix_nano=time.time_ns())
     )
     span.attributes.append(KeyValue(key="stockade.principal", value=AnyValue(string_value=f"agent:{name}")))
     otlp_grpc.TraceServiceStub(auditd.channel("services")).Export(request)

@@ -1,6 +1,7 @@
 """The journal of one service slot, as the service's event loop sees it.
 
     journals/<slot>/  00000000.seg …  spare  lock  signing.key (0600)  signing.pub
+    journals/<slot>.rotate  the key that is to be replaced, when the daemon asks for that
 
 Directories are made 0750 and files 0640, with the set-group-id bit, so that all of it belongs to the group of
 `journals/` itself: make that directory `root:stockade-audit`, mode 2770, and let the services and the daemon be in that
@@ -26,6 +27,7 @@ from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.pseudonyms import Pseudonym, pseudonyms
 from stockade_audit.recovery import find_leaves, recover
 from stockade_audit.replication import Replication
+from stockade_audit.rotation import finish_rotation, key_name
 from stockade_audit.sealing import Opener, Sealer
 from stockade_audit.segment import SEGMENT_BYTES
 from stockade_audit.writer import Pending, Writer
@@ -113,7 +115,8 @@ class Journal:
         except OSError as error:
             raise AuditError(f"cannot use the journal {directory}: {error.strerror}") from error
         try:
-            key = SigningKey.load_or_create(directory / "signing.key", f"stockade.dev/audit/{slot}")
+            finish_rotation(directory)
+            key = SigningKey.load_or_create(directory / "signing.key", key_name(slot))
             standing = recover(directory, key.verifier)
             keys = keys or SqliteKeyStore(root.with_name("keys"))
             opener = Opener(keys)

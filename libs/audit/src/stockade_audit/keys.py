@@ -1,11 +1,18 @@
 """Ed25519 keys of journals and of the daemon: a private file that only its owner reads, and a public line.
 
 The public line is the verifier key of C2SP signed-note: `name+hash+base64(0x01 ‖ key)`, where the hash is the first
-four bytes of SHA-256(name ‖ "\\n" ‖ 0x01 ‖ key).
+four bytes of SHA-256(name ‖ "\\n" ‖ 0x01 ‖ key). It stays that of the first key: a rotation is a line by which a key
+hands over to the next, `<the next one's public line> <base64 of the signature>`, signed over
+
+    stockade.dev/audit/rotation
+    <the key's public line>
+    <the next one's public line>
 """
 
 import base64
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,20 +72,57 @@ class SigningKey:
     @classmethod
     def load_or_create(cls, path: Path, name: str) -> "SigningKey":
         """The key at `path` (32 raw bytes, mode 0600), made on first use; its verifier key stands in `path`.pub."""
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError:
-            raw = Ed25519PrivateKey.generate().private_bytes_raw()
-            write_durably(path, raw, 0o600)
-        if len(raw) != 32:
-            raise AuditError(f"{path} holds no Ed25519 key: restore it from its backup, or move it away for a new one")
-        if path.stat().st_mode & 0o077:
-            raise AuditError(f"{path} can be read by others: chmod 600 it")
-        key = cls(name, Ed25519PrivateKey.from_private_bytes(raw))
+        key = cls.load(path, name) if path.exists() else cls.create(path, name)
         public = path.with_suffix(".pub")
         if not public.exists():
             write_durably(public, f"{key.verifier}\n".encode(), 0o644)
         return key
+
+    @classmethod
+    def load(cls, path: Path, name: str) -> "SigningKey":
+        """The key at `path`. Raises AuditError when it is none, OSError when it cannot be read."""
+        raw = path.read_bytes()
+        if len(raw) != 32:
+            raise AuditError(f"{path} holds no Ed25519 key: restore it from its backup, or move it away for a new one")
+        if path.stat().st_mode & 0o077:
+            raise AuditError(f"{path} can be read by others: chmod 600 it")
+        return cls(name, Ed25519PrivateKey.from_private_bytes(raw))
+
+    @classmethod
+    def create(cls, path: Path, name: str) -> "SigningKey":
+        """A new key at `path`; its public line is not written down."""
+        key = Ed25519PrivateKey.generate()
+        write_durably(path, key.private_bytes_raw(), 0o600)
+        return cls(name, key)
+
+    def hand_over(self, to: VerifierKey) -> str:
+        """The rotation by which another key takes this one's place."""
+        return f"{to} {base64.b64encode(self.sign(_rotation_text(self.verifier, to))).decode()}"
+
+
+def follow(key: VerifierKey, rotation: str) -> VerifierKey:
+    """The key that took the place of `key`; AuditError unless that handed over to it."""
+    try:
+        text, signature = rotation.split(" ")
+        following = VerifierKey.parse(text)
+        is_signed = key.verifies(base64.b64decode(signature, validate=True), _rotation_text(key, following))
+    except ValueError as error:
+        raise AuditError(f"not a rotation: {rotation[:80]!r}") from error
+    if not is_signed or following.name != key.name:
+        raise AuditError(f"the key {key} did not hand over to {following}")
+    return following
+
+
+def follow_all(key: VerifierKey, rotations: Iterable[str]) -> VerifierKey:
+    """The key in force after these; those that are not this key's (they came before it) are passed over."""
+    for rotation in rotations:
+        with suppress(AuditError):
+            key = follow(key, rotation)
+    return key
+
+
+def _rotation_text(key: VerifierKey, to: VerifierKey) -> bytes:
+    return f"stockade.dev/audit/rotation\n{key}\n{to}\n".encode()
 
 
 def write_durably(path: Path, data: bytes, mode: int) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stockade_audit.errors import JournalDamaged
+from stockade_audit.errors import AuditError, JournalDamaged
+from stockade_audit.keys import VerifierKey, follow
 from stockade_audit.segment import (
     COMMIT_MAGIC,
     HEADER_MAGIC,
@@ -56,6 +57,7 @@ class Follower:
         self.directory = directory
         self.place = place or Place()
         self.note = b""  # the checkpoint of the last commit read
+        self.rotations: list[str] = []  # of the journal's key, as they were passed
         self._fd = -1
 
     def close(self) -> None:
@@ -138,6 +140,7 @@ class Follower:
             raise JournalDamaged(f"{path}: damaged at byte {self.place.offset}, position {self.place.position}")
         self.close()
         self.place = Place(header.number, offset, header.first)
+        self.rotations += [header.rotation] if header.rotation else []
         return True
 
 
@@ -148,6 +151,24 @@ def read_header(path: Path) -> tuple[Header, int] | None:
         if (end := frame_end(data, HEADER_MAGIC)) > len(data):
             data += file.read(end - len(data))
     return decode_header(data, path)
+
+
+def rotations_of(directory: Path) -> Iterator[str]:
+    """The rotations of a journal's key, in order."""
+    for number in segment_numbers(directory):
+        begun = read_header(segment_path(directory, number))
+        if begun is not None and begun[0].rotation:
+            yield begun[0].rotation
+
+
+def rotations_from(directory: Path, key: VerifierKey) -> Iterator[str]:
+    """Those that follow a key."""
+    for rotation in rotations_of(directory):
+        try:
+            key = follow(key, rotation)
+        except AuditError:
+            continue
+        yield rotation
 
 
 def read_leaf(directory: Path, segment: int, offset: int, length: int) -> bytes:

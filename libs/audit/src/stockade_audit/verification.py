@@ -1,6 +1,7 @@
 """Whether journals are what was signed: every leaf hashed again, compared with checkpoints and witnessed heads."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -9,8 +10,8 @@ from pathlib import Path
 from stockade_audit.checkpoint import Checkpoint, open_note
 from stockade_audit.errors import AuditError, JournalDamaged
 from stockade_audit.head import Head, JournalHead
-from stockade_audit.keys import VerifierKey
-from stockade_audit.reader import journals, read_header
+from stockade_audit.keys import VerifierKey, follow
+from stockade_audit.reader import journals, read_header, rotations_of
 from stockade_audit.recovery import holds_commit
 from stockade_audit.segment import Commit, Header, commits, decode_header, segment_numbers, segment_path
 from stockade_audit.tree import EMPTY_ROOT, Frontier, leaf_hash
@@ -84,13 +85,14 @@ class _Reading:
     witnessed: int = 0
 
     def run(self) -> None:
-        for segment in read_segments(self.directory, self.frontier):
-            note = b""
+        key = self.key
+        for header, segment in read_segments(self.directory, self.frontier):
+            key, note = _key_of(header, key), b""
             for commit in segment:
                 self._commit(commit)
                 note = commit.note
             if note:
-                check_note(note, self.key, self.frontier)
+                check_note(note, key, self.frontier)
         if self.marks:
             verdict = Verdict.ENTRY_CHANGED if _has_trailing_bytes(self.directory) else Verdict.TAIL_CUT
             left = f"{self.frontier.size} of {self.marks[-1].size} witnessed entries can be read"
@@ -119,14 +121,14 @@ def _narrowed(bad: _Bad, reading: "_Reading", stored: StoredHash | None) -> _Bad
     frontier = Frontier()
     unsigned: _Bad | None = None
     try:
-        for commit in _all_commits(reading.directory, frontier):
+        for key, commit in _all_commits(reading.directory, reading.key, frontier):
             first = frontier.size
             for _, leaf in commit.leaves:
                 hashed = leaf_hash(leaf)
                 if stored is not None and stored(frontier.size) not in (None, hashed):
                     return _Bad(Verdict.ENTRY_CHANGED, frontier.size, f"{bad.detail}: this is not the entry indexed")
                 frontier.append(hashed)
-            unsigned = unsigned or _unsigned(commit, first, reading.key, frontier)
+            unsigned = unsigned or _unsigned(commit, first, key, frontier)
     except (_Bad, JournalDamaged):
         pass  # it ends where `bad` was found
     return unsigned or bad
@@ -140,9 +142,12 @@ def _unsigned(commit: Commit, first: int, key: VerifierKey, frontier: Frontier) 
     return None
 
 
-def _all_commits(directory: Path, frontier: Frontier) -> Iterator[Commit]:
-    for segment in read_segments(directory, frontier):
-        yield from segment
+def _all_commits(directory: Path, key: VerifierKey, frontier: Frontier) -> Iterator[tuple[VerifierKey, Commit]]:
+    """Every commit and the key that should have signed it."""
+    for header, segment in read_segments(directory, frontier):
+        key = _key_of(header, key)
+        for commit in segment:
+            yield key, commit
 
 
 def check_note(note: bytes, key: VerifierKey, frontier: Frontier) -> None:
@@ -155,8 +160,16 @@ def check_note(note: bytes, key: VerifierKey, frontier: Frontier) -> None:
         raise _Bad(Verdict.ENTRY_CHANGED, frontier.size, "the entries do not have the root that was signed")
 
 
-def read_segments(directory: Path, frontier: Frontier) -> Iterator[Iterator[Commit]]:
-    """The commits of each segment; `frontier` is the caller's, grown as it reads, and tells where the chain breaks."""
+def _key_of(header: Header, key: VerifierKey) -> VerifierKey:
+    """The key that signs a segment, where `key` signed the one before."""
+    try:
+        return follow(key, header.rotation) if header.rotation else key
+    except AuditError as error:
+        raise _Bad(Verdict.SIGNATURE_WRONG, header.first, str(error)) from error
+
+
+def read_segments(directory: Path, frontier: Frontier) -> Iterator[tuple[Header, Iterator[Commit]]]:
+    """Each segment's header and commits; `frontier`, grown by the caller as it reads, tells where a chain breaks."""
     numbers = segment_numbers(directory)
     for expected, number in enumerate(numbers):
         if number != expected:
@@ -169,7 +182,7 @@ def read_segments(directory: Path, frontier: Frontier) -> Iterator[Iterator[Comm
                 return  # a crash came between its name and its header
             raise _Bad(Verdict.SEGMENT_MISSING, frontier.size, f"{path.name} is empty")
         _check_header(path, begun[0], frontier)
-        yield _commits_of(path, data, begun[1], _declared_end(directory, number), frontier)
+        yield begun[0], _commits_of(path, data, begun[1], _declared_end(directory, number), frontier)
 
 
 def _commits_of(path: Path, data: bytes, offset: int, declared: int | None, frontier: Frontier) -> Iterator[Commit]:
@@ -223,11 +236,24 @@ def _verify_one(
     directory: Path, witnessed: JournalHead | None, marks: list[JournalHead], stored: StoredHash | None
 ) -> Report:
     try:
-        text = witnessed.key if witnessed else (directory / "signing.pub").read_text()
-        key = VerifierKey.parse(text)
+        key = _first_key(directory, witnessed)
     except (OSError, AuditError) as error:
         return Report(directory.name, Verdict.SIGNATURE_WRONG, 0, EMPTY_ROOT, 0, f"no verifier key: {error}")
     return verify_journal(directory, key, marks, stored)
+
+
+def _first_key(directory: Path, witnessed: JournalHead | None) -> VerifierKey:
+    """The key that a journal began with: that of its public file, if it led to the one that is witnessed."""
+    if witnessed is None:
+        return VerifierKey.parse((directory / "signing.pub").read_text())
+    key = VerifierKey.parse(witnessed.key)
+    with suppress(OSError, AuditError):
+        first = following = VerifierKey.parse((directory / "signing.pub").read_text())
+        for rotation in rotations_of(directory):
+            following = follow(following, rotation)
+            if following == key:
+                return first
+    return key
 
 
 def _marks(heads: Sequence[Head], slot: str) -> list[JournalHead]:
@@ -252,7 +278,7 @@ def _heads_problem(heads: Sequence[Head], key: VerifierKey) -> str:
                 return f"head {head.sequence} has less of the journal {slot} than head {last.sequence}"
     try:
         if heads:
-            open_note(heads[-1].note, key)
+            Head.open(heads[-1].note, key)
     except AuditError as error:
         return str(error)
     return ""

@@ -122,9 +122,25 @@ def parse_key(text: str) -> Key:
     return name, bytes.fromhex(hint), raw[1:]
 
 
-def check_signature(note: bytes, key: Key) -> None:
-    """Raise unless the note (bytes) is signed by the key."""
+def key_text(key: Key) -> str:
     name, hint, public = key
+    return f"{name}+{hint.hex()}+{base64.b64encode(bytes([1]) + public).decode()}"
+
+
+def follow(key: Key, note: bytes) -> Key:
+    """The key in force when the head was signed: each `rotation -` in it names the next, signed by the one before."""
+    for line in note.decode().split("\n"):
+        if line.startswith("rotation - "):
+            _, _, following, signature = line.split(" ")
+            text = f"stockade.dev/audit/rotation\n{key_text(key)}\n{following}\n".encode()
+            if ed25519_verifies(key[2], base64.b64decode(signature), text):
+                key = parse_key(following)
+    return key
+
+
+def check_signature(note: bytes, key: Key) -> None:
+    """Raise unless the note (bytes) is signed by the key, or by one that took its place."""
+    name, hint, public = follow(key, note)
     text, _, signatures = note.decode().rpartition("\n\n")
     for line in signatures.splitlines():
         if line.startswith(f"— {name} "):
@@ -148,6 +164,8 @@ def parse_head(note: bytes) -> Head:
     lines = note.decode().rpartition("\n\n")[0].split("\n")
     journals = {}
     for line in lines[4:]:
+        if line.startswith("rotation "):
+            continue
         _, slot, size, root, _ = line.split(" ")
         journals[slot] = (int(size), base64.b64decode(root))
     return Head(int(lines[1]), lines[2], lines[3].split(" ")[1], journals)

@@ -15,6 +15,7 @@ from stockade_audit.errors import AuditError
 from stockade_audit.keys import SigningKey, write_durably
 from stockade_audit.keystore import KeysUnavailable
 from stockade_audit.recovery import Standing, note_intent
+from stockade_audit.rotation import Rotation
 from stockade_audit.sealing import KeyNotHeld, Sealer
 from stockade_audit.segment import (
     FILE_MODE,
@@ -76,6 +77,7 @@ class Writer:
         self._open_intents = standing.open_intents if standing else {}
         self._recent, self._older = (standing.recent if standing else {}), dict[str, int]()
         self._fd, self._number, self._offset, self._tainted = -1, -1, 0, False
+        self._rotation = Rotation(directory)
         self._filling = threading.Lock()
         self._clock_offset = time.time_ns() - time.monotonic_ns()
         self._open(standing)
@@ -133,6 +135,8 @@ class Writer:
 
     def _wait(self) -> Pending | None:
         while True:
+            if self._rotation.is_due(self._key):
+                return Pending([self._rotation.entry()])
             try:
                 return self.queue.get(timeout=IDLE_S)
             except Empty:
@@ -142,6 +146,8 @@ class Writer:
     def _commit(self, batch: list[Pending]) -> None:
         self._check_storage()
         self._sealer.refresh()
+        if self._rotation.is_begun:
+            self._rotate()
         clock = self._clock_entries()
         try:
             group = self._gather(clock, batch)
@@ -180,7 +186,7 @@ class Writer:
         for leaf, identity in zip(group.leaves, group.added, strict=True):
             note_intent(self._open_intents, leaf, identity, self._number)
 
-    def _roll(self) -> None:
+    def _roll(self, rotation: str = "") -> None:
         """Begin the next segment, and fill the one after it while nobody waits."""
         header = Header(
             self._slot,
@@ -189,6 +195,7 @@ class Writer:
             tuple(self._frontier.hashes),
             self._offset,
             dict(self._open_intents),
+            rotation,
         )
         self._fill()
         fd, offset = begin_segment(self._directory, header)
@@ -196,6 +203,13 @@ class Writer:
             os.close(self._fd)
         self._fd, self._number, self._offset, self._tainted = fd, header.number, offset, False
         self._fill_ahead()
+
+    def _rotate(self) -> None:
+        """Go on in a new segment under a new key, whose header has the old key's word for it."""
+        following = self._rotation.create()
+        self._roll(self._key.hand_over(following.verifier))
+        self._key = following
+        self._rotation.settle()
 
     def _fill(self) -> None:
         with self._filling:

@@ -14,7 +14,7 @@ from stockade_audit.entry import parse_time
 from stockade_audit.errors import AuditError, JournalDamaged
 from stockade_audit.hashes import HashFile
 from stockade_audit.head import JournalHead
-from stockade_audit.keys import VerifierKey
+from stockade_audit.keys import VerifierKey, follow_all
 from stockade_audit.keystore import KeysUnavailable
 from stockade_audit.reader import Follower, JournalRewound, Located, journals
 from stockade_audit.sealing import Opened, Opener
@@ -157,6 +157,7 @@ class Indexer:
             return None
         followed.hashes.append([leaf_hash(at.leaf) for at in located])
         key = followed.state.key or (self.root / slot / "signing.pub").read_text().strip()
+        key = str(follow_all(VerifierKey.parse(key), followed.follower.rotations))
         self._check(followed, key)
         entries = [self.opener.open(at.leaf) for at in located]
         time_ns = parse_time(entries[-1].fields["time"])

@@ -1,11 +1,12 @@
 """The record as the handlers ask it: index, journals, proofs and heads in one place."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stockade_audit.daemon.copy_check import check_copy
-from stockade_audit.daemon.domain.errors import EntryNotFound, ProofNotPossible
+from stockade_audit.daemon.domain.errors import EntryNotFound, JournalNotFound, KeyNotRotated, ProofNotPossible
 from stockade_audit.daemon.domain.ports import Heads, Index
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row
 from stockade_audit.daemon.exporting import Export
@@ -17,6 +18,7 @@ from stockade_audit.daemon.shipping import Shipper
 from stockade_audit.errors import AuditError
 from stockade_audit.head import Head
 from stockade_audit.keys import VerifierKey
+from stockade_audit.rotation import ask_rotation
 from stockade_audit.sealing import Opened
 from stockade_audit.tree import EMPTY_ROOT, consistency_proof, inclusion_proof
 from stockade_audit.verification import Report, StoredHash, Verdict, verify_heads, verify_record
@@ -90,6 +92,20 @@ class Record:
         size = size or self.keeper.newest().journals[row.slot].size
         _within(size, row.position + 1, hashes.size)
         return row, Proof(size, hashes.root(size), inclusion_proof(hashes.node, row.position, size))
+
+    def rotate(self, slot: str, within_s: float) -> str:
+        """Have a journal's process sign with another key, and wait until it does; that key's public line."""
+        keys = {state.slot: state.key for state in self.index.indexed()}
+        if not keys.get(slot):
+            raise JournalNotFound(slot)
+        ask_rotation(self.root, slot, keys[slot])
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            for state in self.index.indexed():
+                if state.slot == slot and state.key != keys[slot]:
+                    return state.key
+        raise KeyNotRotated(slot)
 
     def consistency(self, slot: str, old: int, new: int) -> tuple[bytes, Proof]:
         """The root of the smaller tree, and that the larger one (0: as far as indexed) begins with it."""

@@ -46,7 +46,7 @@ from stockade_audit.daemon.handlers.integrity import IntegrityHandler
 from stockade_audit.daemon.handlers.retention import RetentionHandler, described
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
 from stockade_audit.daemon.handlers.witness import WitnessHandler
-from stockade_audit.daemon.heading import HeadKeeper
+from stockade_audit.daemon.heading import HeadKeeper, finish_rotation
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.readings import readings
 from stockade_audit.daemon.record import Record
@@ -76,9 +76,12 @@ async def _wire(settings: AuditSettings) -> Wiring:
     if not is_origin(origin := origin_of(settings.node)):
         refuse(f"the node {settings.node!r} is no name: use lower-case letters, digits, dots and dashes, at most 63")
     journal = open_journal(settings, "audit")
-    key = SigningKey.load_or_create(settings.directory / "heads.key", origin)
+    key_path = settings.directory / "heads.key"
     index = SqliteIndex(settings.directory / "index" / "index.sqlite")
     heads = SqliteHeads(settings.directory / "heads.sqlite")
+    finish_rotation(key_path, heads)
+    key = SigningKey.load_or_create(key_path, origin)
+    first_key = VerifierKey.parse(key_path.with_suffix(".pub").read_text())
     spans = SqliteSpans(settings.directory / "spans.sqlite")
     keys = SqliteKeyStore(settings.directory / "keys")
     tombstones, holds = Tombstones(settings.tombstones_file), SqliteHolds(settings.directory / "holds.sqlite")
@@ -86,11 +89,11 @@ async def _wire(settings: AuditSettings) -> Wiring:
     indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
     eraser = Eraser(settings.journals, keys, tombstones, indexer, spans, holds, journal.pseudonym)
     keep_time = parse_retention(settings.retention)
-    witness = _witness(settings, key.verifier)
+    witness = _witness(settings, first_key)
     keeper = HeadKeeper(indexer, heads, witness, key)
     copy = PostgresCopy(settings.ship_to, settings.node) if settings.ship_to else None
     shipper = Shipper(settings.journals, indexer, copy) if copy else None
-    record = Record(settings.journals, index, indexer, heads, keeper, witness, key.verifier, shipper)
+    record = Record(settings.journals, index, indexer, heads, keeper, witness, first_key, shipper)
     findings = Findings(record, journal)
     tails, claims, forwarder = Tails(), Claims(), Forwarder(settings.otlp_endpoint)
     spans_in = SpanHandler(spans, forwarder)
@@ -113,7 +116,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             Served(
                 "stockade.audit.v1.IntegrityService",
                 integrity_service_pb2_grpc.add_IntegrityServiceServicer_to_server,
-                IntegrityHandler(record),
+                IntegrityHandler(record, key_path),
             ),
             Served(
                 "stockade.audit.v1.WitnessService",

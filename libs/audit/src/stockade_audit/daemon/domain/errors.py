@@ -99,6 +99,14 @@ class PeriodNotCovered(AuditError):
         self.covered_until = covered_until
 
 
+class KeyNotRotated(AuditError):
+    """A journal still signs with the key that is to be replaced."""
+
+    def __init__(self, slot: str) -> None:
+        super().__init__(f"the process of {slot} does not run: it will sign with another key once it does")
+        self.slot = slot
+
+
 class SubjectHeld(AuditError):
     """A legal hold covers what is to be erased."""
 

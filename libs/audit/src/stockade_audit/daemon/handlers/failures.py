@@ -30,6 +30,7 @@ FAILURES: FailureTable = {
     errors.TailTooSlow: _failure(StatusCode.ABORTED, "TAIL_TOO_SLOW"),
     errors.FindingNotFound: _failure(StatusCode.NOT_FOUND, "FINDING_NOT_FOUND", "identity"),
     errors.TraceNotFound: _failure(StatusCode.NOT_FOUND, "TRACE_NOT_FOUND", "trace_id"),
+    errors.KeyNotRotated: _failure(StatusCode.UNAVAILABLE, "KEY_NOT_ROTATED", "slot"),
     errors.SubjectHeld: _failure(StatusCode.FAILED_PRECONDITION, "SUBJECT_HELD", "hold"),
     errors.HoldNotFound: _failure(StatusCode.NOT_FOUND, "HOLD_NOT_FOUND", "id"),
     errors.RequestIdReused: _failure(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "request_id"),

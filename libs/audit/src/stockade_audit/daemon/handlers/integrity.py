@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from stockade.audit.v1 import integrity_service_pb2 as integrity
 from stockade.audit.v1 import integrity_service_pb2_grpc
@@ -19,12 +20,15 @@ from stockade_audit.errors import AuditError
 from stockade_audit.head import Head
 from stockade_audit.verification import Report
 
+ROTATION_S: Final = 5.0
+
 
 class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # type: ignore[misc]
     """Proof that the record is what was written."""
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
+    def __init__(self, record: Record, key_path: Path) -> None:
+        """`key_path` is where the heads' key lies."""
+        self._record, self._key_path = record, key_path
 
     async def VerifyRecord(
         self, request: integrity.VerifyRecordRequest, _context: Any
@@ -104,9 +108,18 @@ class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # 
         while (chunk := await threads.run(next, parts, None)) is not None:
             yield integrity.BuildEvidenceResponse(chunk=chunk)
 
+    async def RotateKey(self, request: integrity.RotateKeyRequest, _context: Any) -> integrity.RotateKeyResponse:
+        current_record().set(action=Action.KEY_ROTATED)
+        if request.journal:
+            key = await threads.run(self._record.rotate, request.journal, ROTATION_S)
+        else:
+            key = str(await threads.run(self._record.keeper.rotate, self._key_path))
+        return integrity.RotateKeyResponse(key=key)
+
     async def ListKeys(self, _request: integrity.ListKeysRequest, _context: Any) -> integrity.ListKeysResponse:
         indexed = await threads.run(self._record.index.indexed)
-        return integrity.ListKeysResponse(keys=[str(self._record.key), *(state.key for state in indexed if state.key)])
+        heads = dict.fromkeys((str(self._record.key), str(self._record.keeper.key.verifier)))
+        return integrity.ListKeysResponse(keys=[*heads, *(state.key for state in indexed if state.key)])
 
 
 def _report_message(report: Report, last: Head | None) -> integrity.VerifyRecordResponse:

@@ -113,7 +113,8 @@ class IntegrityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """Lists the public keys that journals and heads are signed with. Operators and auditors.
+        """Lists the public keys that journals and heads are signed with; for the heads the first one too, which those after it
+        are checked by. Operators and auditors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +130,7 @@ class IntegrityServiceServicer:
 
     def RotateKey(self, request, context):
         """Begins to sign a journal or the heads with a new key, whose verifier key the old one signs. Atomic. Operators.
-        Reasons: JOURNAL_NOT_FOUND.
+        Reasons: JOURNAL_NOT_FOUND; KEY_NOT_ROTATED while the journal's process does not run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

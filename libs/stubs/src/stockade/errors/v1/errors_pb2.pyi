@@ -81,6 +81,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_TRACE_NOT_FOUND: _ClassVar[Reason]
     REASON_CLAIMS_TOO_FAST: _ClassVar[Reason]
     REASON_TOO_MANY_ORIGINS: _ClassVar[Reason]
+    REASON_KEY_NOT_ROTATED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 REASON_INVALID_REQUEST: Reason
 REASON_CALLER_NOT_ALLOWED: Reason
@@ -156,3 +157,4 @@ REASON_FINDING_NOT_FOUND: Reason
 REASON_TRACE_NOT_FOUND: Reason
 REASON_CLAIMS_TOO_FAST: Reason
 REASON_TOO_MANY_ORIGINS: Reason
+REASON_KEY_NOT_ROTATED: Reason

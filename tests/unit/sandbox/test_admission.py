@@ -102,6 +102,12 @@ def test_a_default_lifetime_never_passes_the_maximum() -> None:
     assert planned(replace(REQUEST, lifetime=0.0)).lifetime == 3600.0  # zero is absent, never for ever
 
 
+def test_gvisor_has_no_network_card_of_the_hosts() -> None:
+    wanted = replace(REQUEST, network_mode=NetworkMode.HOST, least_tier=Tier.GVISOR)
+    with pytest.raises(errors.NetworkModeNotAllowed, match="network card"):
+        planned(wanted, replace(BOTH, allow_host_network=True))
+
+
 TIERS: dict[str, tuple[Tier, Tier | None, Rules, Tier | None]] = {
     "the weakest that is enough": (Tier.RUNC, None, BOTH, Tier.RUNC),
     "the caller wants more": (Tier.RUNC, Tier.GVISOR, BOTH, Tier.GVISOR),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from stockade_sandbox.supervision import Fate, Supervision, post
+from stockade_sandbox.supervision import Fate, Supervision, absence
 from stockade_sandbox.supervisor import frames
 
 NAME = "sb-frozen"
@@ -70,7 +70,7 @@ async def test_what_a_frozen_one_owes_it_owes_from_when_it_runs_again(line: Line
 async def test_one_whose_supervisor_went_is_ended_once_it_runs_again(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(post, "_RETURN_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(absence, "_TIMEOUT_S", 0.2)
     line.keeper.fate_now = Fate(running=True, paused=True)
     line.writer.close()
     await asyncio.sleep(1)

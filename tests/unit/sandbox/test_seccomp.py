@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from stockade_sandbox import seccomp
+from stockade_sandbox.domain.sandbox import Tier
 
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
@@ -41,3 +42,24 @@ def test_the_profile_lets_nothing_denied_pass() -> None:
 def test_a_process_changes_no_limits_but_its_own() -> None:
     rules = [rule for rule in json.loads(seccomp.profile())["syscalls"] if "prlimit64" in rule["names"]]
     assert [rule["args"] for rule in rules] == [[{"index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]]
+
+
+def test_gvisors_profile_is_the_same_but_for_what_its_kernel_does_otherwise() -> None:
+    profile = json.loads(seccomp.profile(Tier.GVISOR))
+    passed = {name for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    assert passed == {*names(seccomp.ALLOWED), *seccomp.BY_ARGUMENT} - {"clone3"}
+    assert {"names": ["clone3"], "action": "SCMP_ACT_TRACE"} in profile["syscalls"]
+    unconditional = {n for r in profile["syscalls"] if not r.get("args") for n in r["names"]}
+    assert unconditional & {*seccomp.SIGNALLING, *seccomp.BY_ARGUMENT} == {"clone3"}
+
+
+@pytest.mark.parametrize(
+    ("pid", "passes"),
+    [(1, False), ((1 << 32) + 1, False), (0, True), (2, True), (3, True), (1 << 31 | 1, True), (0xFFFFFFFF, True)],
+)
+def test_gvisors_init_is_signalled_by_nobody(pid: int, passes: bool) -> None:
+    profile = json.loads(seccomp.profile(Tier.GVISOR))
+    for name in seccomp.SIGNALLING:
+        conditions = [arg for rule in profile["syscalls"] if rule["names"] == [name] for arg in rule["args"]]
+        assert {arg["op"] for arg in conditions} == {"SCMP_CMP_MASKED_EQ"}
+        assert any(pid & arg["value"] == arg["valueTwo"] for arg in conditions) is passes

@@ -16,6 +16,17 @@ def test_each_is_given_once_and_rests_after() -> None:
         uids.take()
 
 
+def test_one_that_is_shared_is_free_when_all_have_given_it_back() -> None:
+    uids = Uids(1000, 2, [1001], "node-0")
+    assert uids.share(1001) == 1001
+    uids.give_back(1001)
+    assert uids.take() == 1000
+    with pytest.raises(NodeFull):
+        uids.take()
+    uids.give_back(1001)
+    assert uids.take() == 1001
+
+
 def test_those_of_living_sandboxes_are_taken() -> None:
     uids = Uids(1000, 3, [1001, 1002], "node-0")
     assert uids.take() == 1000

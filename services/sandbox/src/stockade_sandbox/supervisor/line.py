@@ -14,6 +14,8 @@ _HIGH = 512 * 1024
 """Bytes waiting to be sent above which execs stop reading their programs' output."""
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.005, 1.0
+_PAUSE_ASKED_FOR_S = 0.05
+"""Between attempts when the host wanted the line to be let go of: it wants it back soon."""
 
 
 class Line:
@@ -27,7 +29,7 @@ class Line:
         self._out_size = 0
         self._was_congested = False
         self._decoder = frames.Decoder(frames.HOST_LIMIT)
-        self._pause_s = _FIRST_PAUSE_S
+        self._pause_s, self._last_pause_s = _FIRST_PAUSE_S, _LAST_PAUSE_S
         self.on_connect: Callable[[], None] = lambda: None
         self.on_frame: Callable[[int, int, bytes], None] = lambda _kind, _number, _payload: None
         self.on_uncongested: Callable[[], None] = lambda: None
@@ -41,7 +43,7 @@ class Line:
         except OSError:
             link.close()
             self._reactor.later(self._pause_s, self.dial)
-            self._pause_s = min(self._pause_s * 2, _LAST_PAUSE_S)
+            self._pause_s = min(self._pause_s * 2, self._last_pause_s)
             return
         self._socket = link
         self._decoder = frames.Decoder(frames.HOST_LIMIT)
@@ -66,7 +68,8 @@ class Line:
         self.send(kind, number, header[frames.HEADER.size :])
 
     def hang_up(self) -> None:
-        """Lets go of the line and dials again."""
+        """Lets go of the line, as the host wants, and dials again."""
+        self._last_pause_s = _PAUSE_ASKED_FOR_S
         self._hang_up()
 
     def congested(self) -> bool:
@@ -118,7 +121,7 @@ class Line:
         if not data:
             self._hang_up()
             return
-        self._pause_s = _FIRST_PAUSE_S
+        self._pause_s, self._last_pause_s = _FIRST_PAUSE_S, _LAST_PAUSE_S
         try:
             for kind, number, payload in self._decoder.feed(data):
                 self.on_frame(kind, number, payload)

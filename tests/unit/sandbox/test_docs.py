@@ -28,3 +28,12 @@ def _written(default: object) -> str:
     if isinstance(default, tuple):
         return ",".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_every_row_of_the_matrix_is_held_by_tests_that_exist() -> None:
+    rows = PAGE.partition("| promise |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) > 15
+    tests = {path.name: path.read_text() for path in (ROOT / "tests").glob("*/sandbox/test_*.py")}
+    for row in rows:
+        for name in re.findall(r"`(test_[\w.]+)`", row):
+            assert name in tests if name.endswith(".py") else f"def {name}(" in tests["test_tiers.py"], row

@@ -39,7 +39,7 @@ class SqliteKeyStore:
         self._lock = Lock()
         with _translated(self._path):
             _make(directory, self._path)
-            self._open()
+            self._db, self._file = self._open()
 
     def close(self) -> None:
         with self._lock:
@@ -95,19 +95,21 @@ class SqliteKeyStore:
         with self._using() as db:
             return bytes(_fact(db, "pseudonym_key"))
 
-    def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, check_same_thread=False, timeout=2)
-        self._db.executescript(_PRAGMAS + _SCHEMA)
-        with self._db as db:
+    def _open(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
+        file = _identity(self._path)
+        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=2)
+        connection.executescript(_PRAGMAS + _SCHEMA)
+        with connection as db:
             db.execute("INSERT OR IGNORE INTO facts VALUES ('pseudonym_key', ?)", (os.urandom(KEY_BYTES),))
-        self._file = _identity(self._path)
+        return connection, file
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
         with self._lock, _translated(self._path):
             if _identity(self._path) != self._file:
-                self._db.close()
-                self._open()
+                before = self._db
+                self._db, self._file = self._open()
+                before.close()
             yield self._db
 
 

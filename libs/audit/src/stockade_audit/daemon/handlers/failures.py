@@ -8,6 +8,7 @@ from stockade_rpckit.errors import Failure, FailureTable
 
 from stockade_audit.daemon.domain import errors
 from stockade_audit.head import HeadRefused
+from stockade_audit.keystore import KeysUnavailable
 
 
 def _failure(code: StatusCode, reason: str, *facts: str) -> Callable[[Any], Failure]:
@@ -37,5 +38,6 @@ FAILURES: FailureTable = {
     errors.ClaimsTooFast: _failure(StatusCode.RESOURCE_EXHAUSTED, "CLAIMS_TOO_FAST", "agent"),
     errors.PeriodNotCovered: _failure(StatusCode.FAILED_PRECONDITION, "PERIOD_NOT_COVERED", "covered_until"),
     errors.TooManyOrigins: _failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_ORIGINS"),
+    KeysUnavailable: _failure(StatusCode.UNAVAILABLE, "RECORD_UNAVAILABLE"),
     HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
 }

@@ -1,6 +1,6 @@
 # Every target is one script, so that CI, people and other scripts run the same thing.
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-long test-engines bench gen lint scan image setup lock
+.PHONY: help run down test test-long test-engines bench acceptance gen lint scan image setup lock
 
 help: ## Print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -22,6 +22,9 @@ test-engines: ## Run the sandbox tests once more, on a newer Docker
 
 bench: ## Measure: make bench AREA=main writes build/bench/main.json
 	@scripts/bench $(AREA)
+
+acceptance: ## Hold a loaded stack to what is promised: build/acceptance.json
+	@scripts/acceptance
 
 gen: ## Regenerate what is generated from the contract
 	@scripts/setup && scripts/gen

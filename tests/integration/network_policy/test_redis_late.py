@@ -56,6 +56,14 @@ async def take_late(store: RedisLimits, limits: Limits, name: str, tunnel: str) 
     await store._run("take", "a1", limits, tunnel, 1, named=name)
 
 
+async def given_back(*stores: RedisLimits) -> None:
+    """Until nothing waits to be given back."""
+    deadline = time.monotonic() + 15
+    while any(store._late for store in stores):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_what_was_given_back_never_lets_more_through(redis: RedisServer, seed: int) -> None:
     """Beside a counter that never saw the late ones, which overlap, and are given back while others come."""
@@ -125,12 +133,32 @@ async def test_what_a_frozen_redis_takes_when_it_thaws_comes_back(redis: RedisSe
     finally:
         redis.process.send_signal(signal.SIGCONT)
     assert all(isinstance(answer, LimitsUnavailable) for answer in answers)
-    deadline = time.monotonic() + 5
-    while hurried._late:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+    await given_back(hurried)
     usage = await hurried.usage("a1", SLOW)
     assert (usage.burst_left, usage.requests_last_hour) == (9, 1)
+
+
+async def test_of_ten_bursts_over_three_replicas_one_passes_although_redis_freezes(redis: RedisServer) -> None:
+    redis.empty()
+    replicas = [RedisLimits(redis.url) for _ in range(3)]
+
+    async def asked_until_heard(store: RedisLimits) -> bool:
+        while True:
+            try:
+                return await store.take("a1", SLOW) is None
+            except LimitsUnavailable:
+                await asyncio.sleep(0.05)
+                await given_back(*replicas)
+
+    asking = [asyncio.create_task(asked_until_heard(replicas[number % 3])) for number in range(100)]
+    for _ in range(2):
+        await asyncio.sleep(0.005)
+        redis.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.15)
+        redis.process.send_signal(signal.SIGCONT)
+    assert sum(await asyncio.gather(*asking)) == SLOW.burst_size
+    for store in replicas:
+        await store.close()
 
 
 async def test_an_answer_that_lies_in_the_socket_is_heard_by_a_late_loop(hurried: RedisLimits) -> None:

@@ -1,7 +1,8 @@
 -- What has been counted of one agent, as domain/limits.py has it, line by line; both pass one suite of tests.
 --
--- KEYS[1]  the agent's hash: spent, at, held, back (all that was ever given back), r:<minute> requests, b:<minute> bytes, t:<tunnel> its end,
---          l:<lease> its end and one digit a ticket (1: used)
+-- KEYS[1]  the agent's hash: spent, at, held, r:<minute> requests, b:<minute> bytes, t:<tunnel> its end,
+--          l:<lease> its end and one digit a ticket (1: used), g:<take> how much of it was given back, when it was
+--          taken and when given back
 -- ARGV     now in microseconds (a test's clock; empty: Redis TIME), requests_per_minute, requests_per_hour, burst_size,
 --          max_tunnels, bytes_per_hour, tunnel lifetime in microseconds; what follows is the operation's own
 --
@@ -29,9 +30,9 @@ local function ceil_div(a, b)
   return rest > 0 and (a - rest) / b + 1 or (a - rest) / b
 end
 
-local spent, at, held, back = 0, 0, 0, 0
+local spent, at, held = 0, 0, 0
 local requests, received = { total = 0, slots = {}, newest = this_minute }, { total = 0, slots = {}, newest = this_minute }
-local tunnels, leases, open_tunnels = {}, {}, 0
+local tunnels, leases, open_tunnels, given_back = {}, {}, 0, {}
 local set, gone, longest = {}, {}, 0
 
 local function write(field, value)
@@ -90,13 +91,16 @@ local function read_all()
     if field == 'spent' then spent = tonumber(value)
     elseif field == 'at' then at = tonumber(value)
     elseif field == 'held' then held = tonumber(value)
-    elseif field == 'back' then back = tonumber(value)
     elseif kind == 'r:' then read_slot(requests, field, tonumber(name), tonumber(value))
     elseif kind == 'b:' then read_slot(received, field, tonumber(name), tonumber(value))
     elseif kind == 't:' then
       if tonumber(value) <= now then gone[#gone + 1] = field
       else tunnels[name], open_tunnels = tonumber(value), open_tunnels + 1 end
       longest = math.max(longest, tonumber(value) - now)
+    elseif kind == 'g:' then
+      local amount, taken, given = string.match(value, '(%d+):(%d+):(%d+)')
+      if tonumber(given) <= now - TAKES_KEPT * 1000 then gone[#gone + 1] = field
+      else given_back[#given_back + 1] = { amount = tonumber(amount), taken = tonumber(taken), given = tonumber(given) } end
     elseif kind == 'l:' then
       local colon = string.find(value, ':', 1, true)
       leases[name] = { expire = tonumber(string.sub(value, 1, colon - 1)), tickets = string.sub(value, colon + 1) }

@@ -3,7 +3,7 @@
 local tunnel, count = ARGV[own], tonumber(ARGV[own + 1])
 local refused = refusal(tunnel, count)
 if refused then return answer(refused[1], refused[2]) end
-local did = table.concat({ whole(spent), whole(back), whole(now), whole(requests.newest) }, ':')
+local did = table.concat({ whole(spent), whole(now), whole(requests.newest) }, ':')
 if not redis.call('SET', KEYS[2], did, 'NX', 'PX', TAKES_KEPT) then return answer('given_back', 0) end
 spent = spent + count * MINUTE
 add(requests, 'r:', count)

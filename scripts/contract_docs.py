@@ -4,6 +4,7 @@ Everything is read from the descriptors and from the handler classes, so that it
 """
 
 import importlib
+import json
 import pkgutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
 from stockade.options.v1 import options_pb2
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,14 @@ HANDLERS = (
     "stockade_embedding_cache.handlers",
     "stockade_audit.daemon",
 )
+READ_TIMEOUT, WRITE_TIMEOUT = "30s", "120s"
+RETRY = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 NOTICE = "<!-- Generated from the contract by `make gen`. -->\n\n"
 
 
@@ -30,6 +39,7 @@ def main() -> None:
     (ROOT / "protos" / "descriptors.txtpb").write_text(text_format.MessageToString(files))
     methods = [method for service in _services(files) for method in service.methods]
     served = _served_methods()
+    (ROOT / "libs/stubs/src/stockade/service_config.json").write_text(_service_config(methods))
     (ROOT / "docs" / "contract.md").write_text(_contract_page(methods, served))
     (ROOT / "docs" / "not-served-yet.md").write_text(_gaps_page([m for m in methods if m.full_name not in served]))
 
@@ -104,6 +114,38 @@ def _gaps_page(methods: list[MethodDescriptor]) -> str:
             "",
         ]
     )
+
+
+def _service_config(methods: list[MethodDescriptor]) -> str:
+    """Deadlines and retries by gRPC's service config (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+
+    What has no side effects is given half a minute, what changes something two minutes; both are tried again while
+    nobody answers. A request with a `request_id` may be repeated when the caller set it, as the SDK does.
+    """
+    reads = [m for m in methods if _level(m) == MethodOptions.NO_SIDE_EFFECTS]
+    writes = [m for m in methods if _level(m) == MethodOptions.IDEMPOTENT or _has_request_id(m)]
+    groups = [
+        (READ_TIMEOUT, [m for m in reads if not m.server_streaming]),
+        (WRITE_TIMEOUT, [m for m in writes if not (m.server_streaming or m.client_streaming)]),
+        (None, [m for m in reads if m.server_streaming]),
+    ]
+    config = [
+        {
+            "name": [{"service": m.containing_service.full_name, "method": m.name} for m in group],
+            **({"timeout": timeout} if timeout else {}),
+            "retryPolicy": RETRY,
+        }
+        for timeout, group in groups
+    ]
+    return json.dumps({"methodConfig": config}, indent=2) + "\n"
+
+
+def _level(method: MethodDescriptor) -> int:
+    return int(method.GetOptions().idempotency_level)
+
+
+def _has_request_id(method: MethodDescriptor) -> bool:
+    return "request_id" in method.input_type.fields_by_name and method.name.startswith("Create")
 
 
 def _callers(method: MethodDescriptor) -> str:

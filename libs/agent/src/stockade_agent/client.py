@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -77,7 +77,8 @@ class AsyncStockade:
         import grpc
 
         if service not in self._channels:
-            self._channels[service] = grpc.aio.insecure_channel(self._target(service), options=_OPTIONS)
+            options = (*_OPTIONS, ("grpc.service_config", _service_config()))
+            self._channels[service] = grpc.aio.insecure_channel(self._target(service), options=options)
         return self._channels[service]
 
     def stub(self, kind: Callable[[grpc.aio.Channel], Any], service: str) -> Any:
@@ -221,6 +222,14 @@ def trace_metadata() -> tuple[tuple[str, str], ...]:
             return tuple(carrier.items())
     inherited = os.environ.get("TRACEPARENT", "")
     return (("traceparent", inherited),) if inherited else ()
+
+
+@cache
+def _service_config() -> str:
+    """Deadlines and retries, made from the contract: what may be repeated is, while nobody answers."""
+    from importlib.resources import files
+
+    return files("stockade").joinpath("service_config.json").read_text()
 
 
 async def _next(iterator: AsyncIterator[R]) -> R:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, nullcontext, suppress
 from datetime import timedelta
@@ -117,7 +118,8 @@ class AsyncSandbox:
         """Create it. Raises StockadeError."""
         from stockade.sandbox.v1 import sandbox_service_pb2
 
-        request = sandbox_service_pb2.CreateSandboxRequest(**self._request)
+        # With an id of its own the request may be repeated, which the channel does while nobody answers.
+        request = sandbox_service_pb2.CreateSandboxRequest(**self._request, request_id=uuid.uuid4().hex)
         with typed_errors():
             answer = await self._lifecycle.CreateSandbox(request, metadata=trace_metadata())
         created: sandbox_pb2.Sandbox = answer.sandbox

@@ -19,7 +19,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from stockade.audit.v1 import audit_service_pb2 as audit
 from stockade.audit.v1 import entry_pb2, retention_service_pb2_grpc
 from stockade.audit.v1 import retention_service_pb2 as retention
-from stockade_audit import Action, Entry
+from stockade_audit import Action, Entry, sealing
 from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.pseudonyms import pseudonyms
 from stockade_audit.tombstones import Tombstone, Tombstones
@@ -27,7 +27,7 @@ from stockade_rpckit.errors import details_of
 
 from integration.audit.test_daemon import export, run_verifier, verify
 from support.auditd import Auditd, eventually
-from support.journals import SLOT, entry, open_journal
+from support.journals import SLOT, entry, leaves, open_journal, write
 
 SUBJECT = "forget-me-41f7"
 OTHER = "keep-me-9c02"
@@ -233,3 +233,36 @@ def test_a_lost_key_store_leaves_a_record_that_verifies_and_says_what_it_lacks(a
     wanted = entry_pb2.EntryFilter(agents=[SUBJECT])
     assert auditd.entries().ListEntries(audit.ListEntriesRequest(filter=wanted)).entries
     assert {found[0] for found in verify(auditd).values()} == {"INTACT"}
+
+
+class January:
+    """A clock whose months are all the first of this year."""
+
+    monotonic, gmtime = staticmethod(time.monotonic), staticmethod(time.gmtime)
+
+    @staticmethod
+    def strftime(*_: Any) -> str:
+        return "2026-01"
+
+
+def test_a_month_past_its_retention_is_disposed_of_unless_it_is_held(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditd = Auditd(base, {"RETENTION": "decision=1"}).start()
+    services(auditd).CreateHold(retention.CreateHoldRequest(hold=retention.Hold(subject=OTHER, justification="case 7")))
+    monkeypatch.setattr(sealing, "time", January)
+    write(auditd.journals, [6])
+    with running(auditd, 30):
+        pass
+    monkeypatch.undo()
+    auditd.until_indexed(SLOT, 36)
+    assert auditd.stop() == 0
+    auditd.start()
+    disposed = eventually(lambda: [e for e in leaves(auditd.journals / "audit-0") if e["action"] == "DISPOSED"])
+    told = {"class": "decision", "from": "2026-01", "to": "2026-01"}
+    assert told.items() <= disposed[0]["metadata"].items()
+    wanted = entry_pb2.EntryFilter(services=["test"], actions=[entry_pb2.ACTION_ALLOWED])
+    request = audit.ListEntriesRequest(filter=wanted, page_size=1000)
+    eventually(lambda: {e.agent for e in auditd.entries().ListEntries(request).entries} == {"", OTHER})
+    assert {found[0] for found in verify(auditd).values()} == {"INTACT"}
+    assert auditd.stop() == 0

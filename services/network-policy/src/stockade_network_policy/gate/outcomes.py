@@ -51,63 +51,42 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
         self._folds = folds
         self._door_of = door_of
         self._cut = cut
-        self._closing: set[asyncio.Future[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService: a stream for each log of each worker; a message's entries commit as one."""
         async for message in requests:
-            told: list[Ended | None] = []
-            for entry in message.http_logs.log_entry:
-                if entry.common_properties.access_log_type == accesslog_pb2.DownstreamPeriodic:
-                    await self._guarded(self._request_goes_on(entry))
-                else:
-                    told.append(self.request_ended(entry))
-            for entry in message.tcp_logs.log_entry:
-                if entry.common_properties.access_log_type == accesslog_pb2.TcpPeriodic:
-                    moved = entry.connection_properties
-                    await self._guarded(self._goes_on(entry.common_properties, moved.received_bytes, moved.sent_bytes))
-                else:
-                    told.append(tunnel_ended(entry))
-            await self._guarded(self._judgement.end([ended for ended in told if ended is not None]))
+            ended = [each async for each in self._ended(message)]
+            await self._guarded(self._judgement.end(ended))
         return als_pb2.StreamAccessLogsResponse()
 
-    def request_ended(self, entry: RequestEntry) -> Ended | None:
-        """How a plain request ended; None where the entry tells of no decision, or not of its end."""
-        common, answer = entry.common_properties, entry.response
-        decision = common.custom_tags.get("decision", "")
-        details = answer.response_code_details
-        if not decision:
-            if common.upstream_cluster != "judge":  # those are the sandbox's own questions
+    async def _ended(self, message: Any) -> AsyncIterator[Ended]:
+        """The ends that a message tells of; what it tells beside them is counted."""
+        connects: list[Ended] = []
+        for entry in message.http_logs.log_entry:
+            common = entry.common_properties
+            if common.access_log_type == accesslog_pb2.DownstreamPeriodic:
+                await self._guarded(self._request_goes_on(entry))
+            elif not common.custom_tags.get("decision"):
                 self._count_undecided(entry)
-            return None
-        if common.upstream_cluster == "inner":
-            task = asyncio.ensure_future(self._guarded(self._told_by_nobody(entry)))
-            self._closing.add(task)
+            elif common.upstream_cluster == "inner":
+                connects.append(connect_ended(entry))
+            elif entry.response.response_code_details != _JUDGED:
+                yield request_ended(entry)
+        for entry in message.tcp_logs.log_entry:
+            if entry.common_properties.access_log_type == accesslog_pb2.TcpPeriodic:
+                moved = entry.connection_properties
+                await self._guarded(self._goes_on(entry.common_properties, moved.received_bytes, moved.sent_bytes))
+            else:
+                yield tunnel_ended(entry)
+        if connects:
+            self._closing.add(task := asyncio.create_task(self._told_by_nobody(connects)))
             task.add_done_callback(self._closing.discard)
-            return None
-        if details == _JUDGED:
-            return None
-        outcome = Outcome(
-            status=answer.response_code.value,
-            bytes_sent=entry.request.request_body_bytes,
-            bytes_received=answer.response_body_bytes,
-            duration_s=seconds(common.duration),
-            details=details_of(common, details, refusal_of_request(details)),
-        )
-        return Ended(decision, outcome)
 
-    async def _told_by_nobody(self, entry: RequestEntry) -> None:
-        """Close a tunnel that ended before its inside had anything to tell of: nothing of it left."""
+    async def _told_by_nobody(self, connects: list[Ended]) -> None:
+        """Close tunnels whose inside had nothing to tell: they ended before anything of them left."""
         await asyncio.sleep(_INSIDE_S)
-        common, details = entry.common_properties, entry.response.response_code_details
-        outcome = Outcome(
-            status=entry.response.response_code.value,
-            bytes_sent=0,
-            bytes_received=0,
-            duration_s=seconds(common.duration),
-            details=details_of(common, details, NOT_TLS if entry.request.request_body_bytes else ""),
-        )
-        await self._judgement.end([Ended(common.custom_tags["decision"], outcome)])
+        await self._guarded(self._judgement.end(connects))
 
     async def _request_goes_on(self, entry: RequestEntry) -> None:
         """Count a plain request's bytes so far; a tunnel's are told by its inside."""
@@ -122,6 +101,8 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
 
     def _count_undecided(self, entry: RequestEntry) -> None:
         """What Envoy's codec rejected before the judge, and what the judge could not be asked."""
+        if entry.common_properties.upstream_cluster == "judge":
+            return  # the sandbox's own questions
         sandbox = entry.common_properties.custom_tags.get("sandbox", "")
         status, details = entry.response.response_code.value, entry.response.response_code_details
         self._folds.add(kind_of(Action.BLOCKED, "codec", details, sandbox, self._door_of(sandbox), status))
@@ -150,6 +131,33 @@ def kind_of(
         "agent_type": agent_type,
         "status": status or "",
     }
+
+
+def request_ended(entry: RequestEntry) -> Ended:
+    """How a plain request ended."""
+    common, answer = entry.common_properties, entry.response
+    details = answer.response_code_details
+    outcome = Outcome(
+        status=answer.response_code.value,
+        bytes_sent=entry.request.request_body_bytes,
+        bytes_received=answer.response_body_bytes,
+        duration_s=seconds(common.duration),
+        details=details_of(common, details, refusal_of_request(details)),
+    )
+    return Ended(common.custom_tags["decision"], outcome)
+
+
+def connect_ended(entry: RequestEntry) -> Ended:
+    """How a CONNECT ended, where its tunnel's inside does not tell it better: nothing of it left."""
+    common, details = entry.common_properties, entry.response.response_code_details
+    outcome = Outcome(
+        status=entry.response.response_code.value,
+        bytes_sent=0,
+        bytes_received=0,
+        duration_s=seconds(common.duration),
+        details=details_of(common, details, NOT_TLS if entry.request.request_body_bytes else ""),
+    )
+    return Ended(common.custom_tags["decision"], outcome)
 
 
 def tunnel_ended(entry: TunnelEntry) -> Ended:

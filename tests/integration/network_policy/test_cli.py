@@ -59,7 +59,7 @@ def test_lint_names_file_line_and_mend(service: PolicyService, tmp_path: Path) -
     refused = stockade(service, "policy", "apply", str(file))
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
-    assert "line 5" in refused.stderr
+    assert f"{file}:5: " in refused.stderr
 
 
 def test_test(service: PolicyService, applied: Path) -> None:

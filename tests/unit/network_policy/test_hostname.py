@@ -144,7 +144,7 @@ NO_PATTERN = {
     "an unlisted top-level domain": ("*.test", "name the sites"),
     "IPv4": ("1.2.3.4", "host's name"),
     "IPv6": ("::1", "host's name"),
-    "odd number": ("0x7f.1", "usual form"),
+    "odd number": ("0x7f.1", "write the host's name"),
     "URL": ("https://example.com/path", "write example.com"),
     "path": ("example.com/path", "write example.com"),
     "port": ("example.com:8443", "allowed_ports"),

@@ -71,6 +71,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except click.exceptions.NoArgsIsHelpError as help_asked_for:
+        click.echo(help_asked_for.format_message(), err=True)
+        sys.exit(help_asked_for.exit_code)
     except click.UsageError as error:
         where = f"; see: {error.ctx.command_path} --help" if error.ctx else ""
         _end(f"{error.format_message().rstrip('.')}{where}", error.exit_code)

@@ -1,7 +1,9 @@
 """`stockade policy`: what agents may reach, and how to change it."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 from stockade.networkpolicy.v1 import policy_pb2, policy_service_pb2_grpc
@@ -23,6 +25,13 @@ def policy() -> None:
 
 def _service() -> Any:
     return stub(policy_service_pb2_grpc.PolicyServiceStub, "policy")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}", Exit.USAGE) from None
 
 
 @policy.command("list")
@@ -68,6 +77,8 @@ def show(agent_type: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if found.agent_type == "default" and agent_type.removeprefix("qe-") != "default":
+        say(f"stockade: {agent_type} has no policy of its own: this one holds for it")
     click.echo(style(f"# version {found.version}, by {found.changed_by}", dim=True))
     click.echo(file_text(found))
 
@@ -78,14 +89,22 @@ def show(agent_type: str, as_json: bool) -> None:
 def lint(file: Path, as_json: bool) -> None:
     """Find every mistake in a policy FILE. Ends with 1 where there is one."""
     with _service() as service:
-        found = service.LintPolicies(pb.LintPoliciesRequest(text=file.read_text()))
+        found = service.LintPolicies(pb.LintPoliciesRequest(text=_text(file)))
     if as_json:
         print_json(found)
     for mistake in () if as_json else found.mistakes:
-        click.echo(f"{file}:{mistake.line}: {mistake.field}: {mistake.message}; {mistake.mend}")
+        click.echo(_line(file, mistake))
     if found.mistakes:
-        raise CommandFailed(f"{len(found.mistakes)} mistakes in {file}", Exit.FAILED)
-    say(f"stockade: {file} holds {found.policies} policies and no mistake")
+        raise CommandFailed(f"{_counted(len(found.mistakes), 'mistake')} in {file}", Exit.FAILED)
+    say(f"stockade: {file} holds {_counted(found.policies, 'policy', 'policies')} and no mistake")
+
+
+def _line(file: Path, mistake: policy_pb2.Mistake) -> str:
+    return f"{file}:{mistake.line}: {mistake.field}: {mistake.message}; {mistake.mend}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 @policy.command()
@@ -93,14 +112,23 @@ def lint(file: Path, as_json: bool) -> None:
 @json_option
 def apply(file: Path, as_json: bool) -> None:
     """Make the policies of a FILE hold; others stay as they are. One mistake, and nothing is applied."""
+    text = _text(file)
     with _service() as service:
-        applied = service.ApplyPolicies(pb.ApplyPoliciesRequest(text=file.read_text()))
+        if mistakes := service.LintPolicies(pb.LintPoliciesRequest(text=text)).mistakes:
+            _refuse(file, mistakes)
+        applied = service.ApplyPolicies(pb.ApplyPoliciesRequest(text=text))
     if as_json:
         print_json(applied)
         return
     for what in ("created", "updated", "unchanged"):
         for agent_type in getattr(applied, what):
             click.echo(f"{what.ljust(9)}  {agent_type}")
+
+
+def _refuse(file: Path, mistakes: Sequence[policy_pb2.Mistake]) -> NoReturn:
+    """One line: the first mistake, and how to see the others."""
+    more = f" ({len(mistakes) - 1} more: stockade policy lint {file})" if len(mistakes) > 1 else ""
+    raise CommandFailed(f"{_line(file, mistakes[0])}{more} [POLICY_INVALID]", Exit.USAGE)
 
 
 @policy.command()
@@ -110,7 +138,7 @@ def allow(agent_type: str, domains: tuple[str, ...]) -> None:
     """Add DOMAINS to the policy of AGENT_TYPE: x.com, or '*.x.com' for any depth below it."""
     with _service() as service:
         stored = service.AddDomains(pb.AddDomainsRequest(agent_type=agent_type, domains=domains)).policy
-    say(f"stockade: {stored.agent_type} version {stored.version} allows {len(stored.allowed_domains)} domains")
+    say(f"stockade: {_allows(stored)}")
 
 
 @policy.command()
@@ -119,8 +147,17 @@ def allow(agent_type: str, domains: tuple[str, ...]) -> None:
 def revoke(agent_type: str, domains: tuple[str, ...]) -> None:
     """Remove DOMAINS from the policy of AGENT_TYPE; its open tunnels are cut."""
     with _service() as service:
+        before = service.GetPolicy(pb.GetPolicyRequest(agent_type=agent_type, exact=True)).policy
         stored = service.RemoveDomains(pb.RemoveDomainsRequest(agent_type=agent_type, domains=domains)).policy
-    say(f"stockade: {stored.agent_type} version {stored.version} allows {len(stored.allowed_domains)} domains")
+    if stored.version == before.version:
+        asked = f"did not allow {', '.join(domains)}: nothing is revoked"
+        raise CommandFailed(f"{agent_type} {asked}; `stockade policy show {agent_type}` lists what it allows")
+    say(f"stockade: {_allows(stored)}, {len(before.allowed_domains) - len(stored.allowed_domains)} fewer")
+
+
+def _allows(stored: policy_pb2.Policy) -> str:
+    count = _counted(len(stored.allowed_domains), "domain")
+    return f"{stored.agent_type} version {stored.version} allows {count}"
 
 
 @policy.command()
@@ -130,6 +167,7 @@ def revoke(agent_type: str, domains: tuple[str, ...]) -> None:
 @json_option
 def test(agent_type: str, host: str, port: int, as_json: bool) -> None:
     """Tell what a request of AGENT_TYPE to HOST would get, and by which rule. Ends with 5 where it is refused."""
+    _hold_to_a_host(host)
     with _service() as service:
         found = service.TestPolicy(pb.TestPolicyRequest(agent_type=agent_type, host=host, port=port))
     if as_json:
@@ -138,6 +176,15 @@ def test(agent_type: str, host: str, port: int, as_json: bool) -> None:
         print_fields(_verdict(found))
     if not found.allowed:
         raise SystemExit(Exit.REFUSED)
+
+
+def _hold_to_a_host(text: str) -> None:
+    if "/" in text:
+        host = urlsplit(text if "//" in text else f"//{text}").hostname
+        raise click.BadParameter(f"{text} is a URL; ask about its host, {host}")
+    name, _, port = text.rpartition(":")
+    if name and ":" not in name and port.isdecimal():
+        raise click.BadParameter(f"{text} names a port; write {name} --port {port}")
 
 
 def _verdict(found: pb.TestPolicyResponse) -> dict[str, object]:
@@ -162,10 +209,10 @@ def diff(agent_type: str, before: int | None, after: int | None, file: Path | No
     """Show exactly which hosts and limits a change of a policy adds or removes."""
     with _service() as service:
         if file:
-            in_file = pb.PolicyInFile(text=file.read_text(), agent_type=agent_type)
+            in_file = pb.PolicyInFile(text=_text(file), agent_type=agent_type)
             old, new = pb.PolicyOperand(agent_type=agent_type), pb.PolicyOperand(file=in_file)
         else:
-            current = service.GetPolicy(pb.GetPolicyRequest(agent_type=agent_type)).policy
+            current = service.GetPolicy(pb.GetPolicyRequest(agent_type=agent_type, exact=True)).policy
             after = after or current.version
             old = _version(current.agent_type, before or max(1, after - 1))
             new = _version(current.agent_type, after)
@@ -173,6 +220,8 @@ def diff(agent_type: str, before: int | None, after: int | None, file: Path | No
     if as_json:
         print_json(found)
         return
+    if not (found.added or found.removed or found.fields):
+        say("stockade: no difference")
     for sign, colour, sets in (("+", "green", found.added), ("-", "red", found.removed)):
         for hosts in sets:
             click.echo(style(f"{sign} {_hosts(hosts)}", fg=colour))
@@ -199,6 +248,8 @@ def propose(agent_type: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if not found.refused:
+        say(f"stockade: {agent_type} was refused nothing lately: this is its policy as it is")
     for refused in found.refused:
         left_out = f", left out: {refused.left_out}" if refused.left_out else ""
         click.echo(style(f"# {refused.count} times {refused.host}:{refused.port}{left_out}", dim=True))

@@ -35,8 +35,12 @@ class PolicyInvalid(PolicyError):
 class PolicyNotFound(PolicyError):
     """The agent type has no policy of its own, or not that version of it."""
 
-    def __init__(self, agent_type: str) -> None:
-        super().__init__(f"{agent_type} has no policy of its own; `stockade policy list` shows those there are")
+    def __init__(self, agent_type: str, version: int = 0) -> None:
+        super().__init__(
+            f"{agent_type} has no version {version}; `stockade policy show {agent_type}` says which is the current one"
+            if version
+            else f"{agent_type} has no policy of its own; `stockade policy list` shows those there are"
+        )
         self.agent_type = agent_type
 
 

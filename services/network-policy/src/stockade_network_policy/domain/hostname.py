@@ -31,6 +31,10 @@ class HostInvalid(ValueError):
     """The text has no canonical form; the message says why, for people."""
 
 
+class NumberInvalid(HostInvalid):
+    """The text is meant for an IPv4 address, in a writing that parsers read differently."""
+
+
 class PatternInvalid(ValueError):
     """The text is no pattern for a domain list; `mend` says what to write."""
 
@@ -85,11 +89,11 @@ def _ipv4(typed: str) -> Host:
     try:
         address = IPv4Address(typed)  # refuses leading zeroes, other bases, fewer parts
     except ValueError:
-        raise HostInvalid(
+        raise NumberInvalid(
             f"{_shown(typed)} is a number that parsers read differently; write the address in dotted decimal"
         ) from None
     if str(address) != typed:
-        raise HostInvalid(f"{_shown(typed)} is not plain dotted decimal; write {address}")
+        raise NumberInvalid(f"{_shown(typed)} is not plain dotted decimal; write {address}")
     return Host(typed, address)
 
 
@@ -191,6 +195,8 @@ def _pattern_host(text: str, written: str) -> str:
         raise PatternInvalid(f"{written} names a port", f"write {name}, and the port in allowed_ports")
     try:
         host = canonical_host(text)
+    except NumberInvalid:
+        raise PatternInvalid(f"{written} is an IP address", "write the host's name: addresses change hands") from None
     except HostInvalid as error:
         raise PatternInvalid(str(error), "write the host's name in its usual form, e.g. api.example.com") from None
     if host.address is not None:

@@ -169,6 +169,8 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
         policy, mistakes = await threads.run(read_policy, current.agent_type, values)
         if policy is None:
             raise PolicyInvalid(mistakes)
+        if policy.says(current):
+            return current  # a version tells of a change
         return await self._write(Write(policy=policy, change=Change.UPDATED, etag=current.etag))
 
     async def _write(self, write: Write) -> Policy:

@@ -118,7 +118,7 @@ class PolicyHandler(Policies):
         agent_type = self._catalogue.plain_type(name)
         found = await threads.run(self._catalogue.store.versions, agent_type, below=number + 1, limit=1)
         if not found or found[0].policy.version != number:
-            raise PolicyNotFound(f"{agent_type} version {number}")
+            raise PolicyNotFound(agent_type, number)
         return found[0].policy
 
 

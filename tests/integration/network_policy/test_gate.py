@@ -202,6 +202,10 @@ async def test_a_cap_of_its_own_holds_a_flood_and_one_entry_tells_of_it(tmp_path
         assert neighbour.status == 403
         await until(lambda: _counted(world) == len(capped), 4, f"{len(capped)} refusals on the record")
         assert len(world.gate.entries(action="BLOCKED")) == 121 - len(capped)
+        await world.gate.stop_service()
+        await world.gate.start_service()
+        await asyncio.sleep(1.5)  # until it has read Envoy's counters anew
+        assert _counted(world) == len(capped)
 
 
 def _counted(world: World) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,10 +11,13 @@ from urllib.parse import quote
 import orjson
 from stockade_audit import Action
 from stockade_rpckit.folds import Folds
+from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.gate.door import Door
 from stockade_network_policy.gate.outcomes import kind_of
 from stockade_network_policy.gate.telemetry import CAPPED
+
+log = get_logger(__name__)
 
 _COUNTERS = {
     "local_cap": re.compile(rf"caps\.{CAPPED}\.sandbox\.(?P<sandbox>.+)\.chain\.\w+"),
@@ -25,16 +29,33 @@ _STATUS = {"local_cap": 429}
 
 
 class Caps:
-    """The counters as they were last read."""
+    """The counters as they were last read; a file keeps them, so that a service started again counts on from there."""
 
-    def __init__(self, admin: Path, folds: Folds, door_of: Callable[[str], Door | None]) -> None:
+    def __init__(self, admin: Path, file: Path, folds: Folds, door_of: Callable[[str], Door | None]) -> None:
         self._admin = admin
+        self._file = file
         self._folds = folds
         self._door_of = door_of
         self._seen: dict[str, int] = {}
+        with suppress(FileNotFoundError, ValueError):  # none yet, or torn: then what Envoy has counted counts
+            self._seen = orjson.loads(file.read_bytes())
+        self._kept = dict(self._seen)
+
+    def keep(self) -> None:
+        """Notes what was counted, once it is on the record."""
+        if self._kept == self._seen:
+            return
+        self._kept = dict(self._seen)
+        draft = self._file.with_suffix(".draft")
+        try:
+            draft.write_bytes(orjson.dumps(self._kept))
+            draft.rename(self._file)
+        except OSError as error:
+            log.warning("a restart would count refusals of local caps again", extra={"error": str(error)})
 
     async def read(self) -> None:
         """Counts what was refused since the last time. An Envoy that does not answer refuses nothing just now."""
+        self.keep()  # the counts of the last time were written before this one
         try:
             async with asyncio.timeout(1):
                 stats = await _stats(self._admin)

@@ -42,7 +42,7 @@ class Gate:
         self.folds = Folds(journal)
         self._catalogue = catalogue
         self._judgement = judgement
-        self._caps = Caps(settings.gate_dir / "admin.sock", self.folds, self.doors.get)
+        self._caps = Caps(settings.gate_dir / "admin.sock", settings.gate_dir / "caps.json", self.folds, self.doors.get)
         self._outcomes = Outcomes(judgement, self.folds, self.doors.get, self._cut_agent_of)
         catalogue.on_change(self._policy_changed)
 
@@ -60,7 +60,9 @@ class Gate:
         finally:
             judging.close()
             await control.stop(0)
+            await self._caps.read()
             await self.folds.close()
+            self._caps.keep()
 
     async def _control(self) -> grpc.aio.Server:
         path = self.settings.gate_dir / "xds.sock"

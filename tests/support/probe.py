@@ -60,7 +60,7 @@ def background() -> Iterator[Background]:
 
 
 class Prober(stubs.ProbeServicer):  # type: ignore[misc,name-defined]
-    """Does what `mood` says, whatever the kind of RPC: answer, fail, raise, abort, or wait for ever."""
+    """Does what `mood` says, whatever the kind of RPC: answer, fail, raise, abort, wait or send for ever."""
 
     async def _answer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         from stockade_rpckit.errors import Failure
@@ -84,10 +84,13 @@ class Prober(stubs.ProbeServicer):  # type: ignore[misc,name-defined]
 
     async def OneMany(self, request, context):  # type: ignore[no-untyped-def]
         yield await self._answer(request, context)
+        while request.mood == "flood":
+            yield messages.Answer(text="x" * 1_000_000)
 
     async def ManyOne(self, request_iterator, context):  # type: ignore[no-untyped-def]
         return [await self._answer(request, context) async for request in request_iterator][-1]
 
     async def ManyMany(self, request_iterator, context):  # type: ignore[no-untyped-def]
         async for request in request_iterator:
-            yield await self._answer(request, context)
+            async for answer in self.OneMany(request, context):
+                yield answer

@@ -89,6 +89,20 @@ def test_a_call_that_its_client_gave_up_is_recorded_as_cancelled(served: Served,
     assert served.spans()[0].attributes["rpc.response.status_code"] == "CANCELLED"
 
 
+@pytest.mark.parametrize("kind", ["OneMany", "ManyMany"])
+def test_a_stream_that_its_client_left_unread_is_recorded_as_cancelled(
+    served: Served, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = messages.Ask(name="ada", mood="flood")
+    answers = getattr(served.stub("operators/ada"), kind)(iter([request]) if kind == "ManyMany" else request)
+    assert next(answers).text == "hello ada"
+    time.sleep(0.2)  # what the client does not read fills the connection, and the service waits to send
+    answers.cancel()
+    assert [entry["status"] for entry in _eventually(served)] == ["CANCELLED"]
+    assert served.spans()[0].attributes["rpc.response.status_code"] == "CANCELLED"
+    assert caplog.messages == []
+
+
 def _eventually(served: Served) -> list[dict[str, Any]]:
     for _ in range(50):
         if entries := served.entries():

@@ -10,7 +10,7 @@ import inspect
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -277,13 +277,23 @@ def _returned(behaviour: Behaviour, incoming: Any, method: Method, pipeline: Pip
 
 
 def _streamed(behaviour: Behaviour, incoming: Any, method: Method, pipeline: Pipeline) -> Behaviour:
-    async def serve(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+    """Writes each response itself: a generator that a client left unread would end at no known time, unrecorded."""
+
+    async def serve(request: Any, context: grpc.aio.ServicerContext) -> None:
         async with pipeline.call(method, context) as call:
             responses = behaviour(await incoming(pipeline, call, request), context)
             if inspect.isawaitable(responses):  # a handler that writes to the context itself
                 await responses
                 return
-            async for response in responses:
-                yield response
+            async with aclosing(responses):
+                async for response in responses:
+                    await _write(context, response)
 
     return serve
+
+
+async def _write(context: grpc.aio.ServicerContext, response: Any) -> None:
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError as error:  # the client went away, which gRPC is about to say
+        raise asyncio.CancelledError from error

@@ -5,12 +5,15 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import docker
+import grpc
 from stockade.sandbox.v1 import exec_service_pb2 as execs
 from stockade.sandbox.v1 import exec_service_pb2_grpc as execs_grpc
 from stockade.sandbox.v1 import node_service_pb2 as nodes
@@ -21,11 +24,13 @@ from stockade_rpckit import threads
 from stockade_rpckit.channel import connect
 
 from load.harness import Figure, p50, p99, per_second, run, seconds_each, stack
+from support.greedy import MOST_OUTPUT, PROGRAMS
 
 IMAGE = "stockade/agent:latest"
 BURST = 100
 IDLE = int(os.environ.get("STOCKADE_BENCH_IDLE", "500"))
 MIB = 1 << 20
+SMALL = {"memory_bytes": 128 * MIB, "disk_bytes": 16 * MIB, "pids": 48}
 
 SETTINGS = {"WARM": f"default:{BURST}", "SANDBOXES_PER_OWNER": "1000", "SANDBOXES_PER_NODE": "1000"}
 
@@ -67,11 +72,18 @@ async def measure() -> list[Figure]:
     with stack() as run_dir:
         service = Service(run_dir)
         await service.until_warm(BURST)
-        figures = [*await executions(service), *await claims(service), await burst(service)]
+        figures = [*await claims(service), await burst(service)]
         await service.channel.close()
     os.environ["STOCKADE_SANDBOX_WARM"] = ""
+    os.environ["OTEL_SDK_DISABLED"] = "true"
     with stack() as run_dir:
         service = Service(run_dir)
+        untraced = await commands(service)
+        await service.channel.close()
+    del os.environ["OTEL_SDK_DISABLED"]
+    with stack() as run_dir:
+        service = Service(run_dir)
+        figures += [*await executions(service, untraced), await neighbours(service)]
         figures += [await cold(service), *await gvisor(service), *await idle(service, run_dir)]
         await service.channel.close()
     return figures
@@ -114,11 +126,20 @@ async def burst(service: Service) -> Figure:
     return Figure("burst_100_p99_ms", p99(taken), "ms", "≤ 500, with every one a success")
 
 
-async def executions(service: Service) -> list[Figure]:
-    """A command in a sandbox that runs, beside `docker exec` in a plain container; and sixteen callers at once."""
+async def commands(service: Service) -> float:
+    """Milliseconds that a command takes in a sandbox that runs, the median."""
     name = await service.create()
-    ours = await seconds_each(300, lambda: service.true(name))
-    rate = await per_second(16, 60, lambda: service.true(name))
+    await seconds_each(20, partial(service.true, name))
+    taken = await seconds_each(300, partial(service.true, name))
+    await service.delete(name)
+    return p50(taken)
+
+
+async def executions(service: Service, untraced: float) -> list[Figure]:
+    """A command, beside `docker exec` in a plain container and one that nobody traces; and sixteen callers at once."""
+    traced = await commands(service)
+    name = await service.create()
+    rate = await per_second(16, 60, partial(service.true, name))
     await service.delete(name)
     plain = service.engine.containers.run(IMAGE, ["sleep", "300"], network_mode="none", detach=True)
     try:
@@ -126,9 +147,44 @@ async def executions(service: Service) -> list[Figure]:
     finally:
         plain.remove(force=True)
     return [
-        Figure("exec_p50_ms", p50(ours), "ms", "≤ 3", {"docker exec": p50(theirs)}),
+        Figure("exec_p50_ms", traced, "ms", "≤ 3", {"docker exec": p50(theirs)}),
         Figure("exec_per_s_16way", rate, "1/s", "≥ 300"),
+        Figure("tracing_overhead_pct", (traced / untraced - 1) * 100, "%", "≤ 10"),
     ]
+
+
+async def neighbours(service: Service) -> Figure:
+    """Commands in nine sandboxes while a tenth takes all it can, beside the same while it is quiet."""
+    greedy, *others = [await service.create(limits=SMALL) for _ in range(10)]
+
+    async def p95() -> float:
+        taken: list[float] = []
+        for _ in range(10):
+            taken += [seconds for name in others for seconds in await seconds_each(1, partial(service.true, name))]
+        return sorted(taken)[int(len(taken) * 0.95)]
+
+    quiet = await p95()
+    calls = [service.execs.Exec(iter([_endless(greedy, program)])) for program in PROGRAMS.values()]
+    reading = [asyncio.create_task(_read(call)) for call in calls]
+    await asyncio.sleep(1)
+    busy = await p95()
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*reading)
+    await _all(service.delete, [greedy, *others])
+    return Figure("neighbours_exec_p95_ratio", busy / quiet, "", "≤ 2")
+
+
+def _endless(name: str, program: str) -> execs.ExecRequest:
+    command = {"args": ("python3", "-c", program), "max_output_bytes": MOST_OUTPUT}
+    return execs.ExecRequest(start={"sandbox": name, "command": command, "no_stdin": True})
+
+
+async def _read(call: Any) -> None:
+    """Takes all its output, until it is cancelled."""
+    with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        async for _ in call:
+            pass
 
 
 async def cold(service: Service) -> Figure:

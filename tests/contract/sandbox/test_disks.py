@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from stockade_sandbox.domain.errors import NodeFull, SnapshotNotFound
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
 
 MIB = 1 << 20
+THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
 
 
 @pytest.fixture
@@ -121,3 +123,26 @@ async def test_files_however_deep_come_back_with_a_snapshot(disks: LoopDisks) ->
     finally:
         for name in await disks.names():
             await disks.remove(name)
+
+
+async def test_a_writer_is_held_to_its_pace_and_its_device_is_let_go_of(root: Path) -> None:
+    if not THROTTLE.is_file():  # noqa: ASYNC240 - a kernel file
+        pytest.skip("version 2 of cgroups has no rate at its root")
+    disks = LoopDisks(root / "images", root / "mounts", root / "snapshots", 0, "node-0", bytes_per_second=8 * MIB)
+    place = await disks.place("sb-a")
+    await disks.create("sb-a", 64 * MIB, uid=1001)
+    device = f"{os.major(place.stat().st_dev)}:{os.minor(place.stat().st_dev)}"
+    try:
+        assert _held(device) == (f"{8 * MIB}", "1")
+        begun = time.monotonic()
+        (place / "file").write_bytes(os.urandom(40 * MIB))
+        assert time.monotonic() - begun > 1.5  # 40 MiB less what may wait, at 8 MiB/s
+    finally:
+        await disks.remove("sb-a")
+    assert _held(device) == ("", "0")
+
+
+def _held(device: str) -> tuple[str, str]:
+    """To what rate a device's writers are held, and whether it has a bound of its own on what waits to be written."""
+    rates = dict(line.split() for line in THROTTLE.read_text().splitlines())
+    return rates.get(device, ""), Path(f"/sys/class/bdi/{device}/strict_limit").read_text().strip()

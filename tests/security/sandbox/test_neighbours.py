@@ -1,15 +1,20 @@
 """What sandboxes use up of all that the kernel counts, no other lacks."""
 
+import os
 import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from stockade.sandbox.v1 import exec_service_pb2 as pb
 
+from support.greedy import MOST_OUTPUT, PROGRAMS
 from support.sandbox_service import Caller, ServedSandboxes
 
 pytestmark = pytest.mark.docker
@@ -104,6 +109,56 @@ def test_what_others_take_none_lacks(greedy: int, ada: Caller, served: ServedSan
         for _, call in held:
             call.cancel()
         list(pool.map(ada.delete, [*names, neighbour]))
+
+
+def test_one_that_takes_all_it_can_leaves_nine_others_working(ada: Caller, served: ServedSandboxes) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        greedy, *neighbours = (sandbox.name for sandbox in pool.map(lambda _: ada.create(limits=LIMITS), range(10)))
+        before = _resident_mib(served)
+        calls = [_run_on(ada, greedy, program) for program in PROGRAMS.values()]
+        pool.map(_read, calls)  # whoever asked for the output does read it
+        for _ in range(5):
+            assert [done.ending.exit_code for done in pool.map(lambda name: ada.run(name, "true"), neighbours)] == [
+                0
+            ] * 9
+        assert _throttled(served, greedy)
+        assert _resident_mib(served) - before < 64
+        for call in calls:
+            call.cancel()
+        assert all(ada.delete(name).state for name in (greedy, *neighbours))
+    assert served.process
+    assert served.process.poll() is None
+    assert "RECORD_UNAVAILABLE" not in served.log
+
+
+def _run_on(ada: Caller, name: str, program: str) -> Any:
+    """A program that runs until the call is cancelled."""
+    command = {"args": ("python3", "-c", program), "max_output_bytes": MOST_OUTPUT}
+    call = ada.execs.Exec(iter([pb.ExecRequest(start={"sandbox": name, "command": command, "no_stdin": True})]))
+    assert next(call).HasField("started")
+    return call
+
+
+def _read(call: Any) -> None:
+    """Takes all its output, until it is cancelled."""
+    with suppress(grpc.RpcError):
+        for _ in call:
+            pass
+
+
+def _resident_mib(served: ServedSandboxes) -> float:
+    assert served.process
+    pages = int(Path(f"/proc/{served.process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _throttled(served: ServedSandboxes, name: str) -> bool:
+    """Whether its disk has a bound of its own on what waits to be written, and a rate where the host can hold one."""
+    number = (served.run_dir / "sandbox/disks" / name).stat().st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    rates = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
+    strict = Path(f"/sys/class/bdi/{device}/strict_limit").read_text() == "1\n"
+    return strict and (not rates.exists() or f"{device} {64 << 20}" in rates.read_text().splitlines())
 
 
 def _takes(ada: Caller, name: str) -> dict[str, int]:

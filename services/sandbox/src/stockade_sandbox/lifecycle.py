@@ -72,6 +72,7 @@ class Lifecycle:
         self.requests = Requests(registry, sandboxes)
         self.assembly = assemble(self)
         self._ended = ended
+        self._cordoned: bool | None = None  # None: not read yet
         self._cores = sorted(os.sched_getaffinity(0))
         self.pool = Pool(
             wanted=warm,
@@ -144,10 +145,13 @@ class Lifecycle:
     async def cordon(self, cordoned: bool) -> None:
         """Take no new sandboxes, or take them again; survives a restart."""
         await self._registry.set_flag(CORDONED, cordoned)
+        self._cordoned = cordoned
 
     async def cordoned(self) -> bool:
         """Whether the node takes no new ones."""
-        return await self._registry.flag(CORDONED)
+        if self._cordoned is None:
+            self._cordoned = await self._registry.flag(CORDONED)
+        return self._cordoned
 
     # --- what happens by itself
 
@@ -244,24 +248,29 @@ class Lifecycle:
     async def _create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         sandbox = await self._admitted(request, owner, trace_id)
         async with self._locks[sandbox.name]:
-            await self.sandboxes.put(sandbox)
-            await self.requests.remember(request, owner, sandbox.name)
+            self.sandboxes.begin(sandbox)
+            # Side by side: what a crash leaves of one that is not remembered yet is nobody's, and upkeep removes it.
+            remembering = asyncio.gather(
+                self.sandboxes.put(sandbox), self.requests.remember(request, owner, sandbox.name)
+            )
             try:
-                built = await self._made(sandbox)
+                built = await self._made(sandbox, remembering)
             except BaseException as error:
                 await self._failed(sandbox, error)
                 raise
             return await self.sandboxes.put(replace(built, state=State.RUNNING, revision=1))
 
-    async def _made(self, sandbox: Sandbox) -> Sandbox:
-        """Built, or claimed from the pool; on failure nothing of it is left."""
-        if not sandbox.init_pid:
-            return await self.assembly.build(sandbox)
-        try:
-            return await self.assembly.admit(sandbox)
-        except BaseException:
+    async def _made(self, sandbox: Sandbox, remembering: Awaitable[object]) -> Sandbox:
+        """Built, or claimed from the pool, and remembered; on failure nothing of it is left."""
+        making = self.assembly.admit(sandbox) if sandbox.init_pid else self.assembly.build(sandbox)
+        made, remembered = await asyncio.gather(making, remembering, return_exceptions=True)
+        if isinstance(remembered, BaseException) or (isinstance(made, BaseException) and sandbox.init_pid):
             await self.assembly.take_down(sandbox.name, "it could not be given to its agent")
-            raise
+        for result in (made, remembered):
+            if isinstance(result, BaseException):
+                raise result
+        assert isinstance(made, Sandbox)
+        return made
 
     async def _admitted(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         """The sandbox that `request` comes to, in state STARTING."""

@@ -51,6 +51,10 @@ class Sandboxes:
         """All that something exists of on the host: the living, and those that wait warm."""
         return [sandbox for sandbox in self._known.values() if sandbox.living or sandbox.state is State.WARM]
 
+    def begin(self, sandbox: Sandbox) -> None:
+        """One is being made for a caller: it takes room at once."""
+        self._known[sandbox.name] = sandbox
+
     async def put(self, sandbox: Sandbox) -> Sandbox:
         """Remember one as it is now. A new one takes room at once; nothing else is told before it lasts."""
         self._known.setdefault(sandbox.name, sandbox)

@@ -56,6 +56,8 @@ class Settings(ServiceSettings):
     """How many uids from there on are ours."""
     disk_reserve_mib: int = 1024
     """Room on the host's disk that no sandbox may take."""
+    disk_mib_per_second: int = 64
+    """How fast a sandbox may read and write its disk, each; 0: as fast as the host's disk is."""
     gate_group: str = "stockade-gate"
     """Group, by name or number, that Envoy runs under: it creates its sockets in the sandboxes' directories."""
 

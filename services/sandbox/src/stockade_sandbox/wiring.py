@@ -66,7 +66,14 @@ async def wire(settings: Settings) -> Wiring:
 
     journal = open_journal(settings, "sandbox")
     engine = _engine(settings)
-    disks = LoopDisks(places.images, places.disks, places.snapshots, settings.disk_reserve_mib * MIB, settings.node)
+    disks = LoopDisks(
+        places.images,
+        places.disks,
+        places.snapshots,
+        settings.disk_reserve_mib * MIB,
+        settings.node,
+        settings.disk_mib_per_second * MIB,
+    )
     memories = Memories(places.memories, settings.disk_reserve_mib * MIB, settings.node)
     gate = GrpcGate(connect(f"unix:{settings.run_dir}/services/policy.sock"))
     taken = (sandbox.uid for sandbox in sandboxes.present())

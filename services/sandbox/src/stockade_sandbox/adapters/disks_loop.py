@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stockade_rpckit import threads
 
+from stockade_sandbox.adapters import pace
 from stockade_sandbox.domain.errors import NodeFull, SnapshotNotFound
 from stockade_sandbox.domain.usage import Disk
 
@@ -22,10 +23,12 @@ _COMMAND_SECONDS = 60
 class LoopDisks:
     """See `domain.ports.Disks`. Images lie in `images`, mounted at `mounts`/<name>; copies in `snapshots`."""
 
-    def __init__(self, images: Path, mounts: Path, snapshots: Path, reserve: int, node: str) -> None:
-        """`reserve`: bytes of the host's disk that no sandbox may take."""
+    def __init__(
+        self, images: Path, mounts: Path, snapshots: Path, reserve: int, node: str, bytes_per_second: int = 0
+    ) -> None:
+        """`reserve`: bytes of the host's disk that no sandbox may take; `bytes_per_second`: see `pace.hold`."""
         self._images, self._mounts, self._snapshots = images, mounts, snapshots
-        self._reserve, self._node = reserve, node
+        self._reserve, self._node, self._bytes_per_second = reserve, node, bytes_per_second
         for directory in (images, mounts, snapshots):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -78,6 +81,7 @@ class LoopDisks:
             _give(mount, uid)
         else:
             (mount / "lost+found").rmdir()
+        pace.hold(mount, self._bytes_per_second)
 
     def _copy(self, snapshot: str, image: Path) -> None:
         if not self._snapshot(snapshot).exists():
@@ -125,6 +129,7 @@ class LoopDisks:
     def _remove(self, name: str) -> None:
         mount = self._mounts / name
         if os.path.ismount(mount):
+            pace.let_go(mount)
             # Lazy: a container that is just going may hold it for a moment longer.
             _run("umount", "--lazy", str(mount))
         if mount.exists():

@@ -1,9 +1,11 @@
 """The registry in SQLite. In memory with the path ":memory:", for tests."""
 
+import asyncio
 import dataclasses
 import json
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +35,7 @@ class SqliteRegistry:
     def __init__(self, path: str) -> None:
         """Raises sqlite3.DatabaseError for a file that is no registry."""
         self._lock = threading.Lock()
+        self._gathered: deque[_Statement] = deque()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
@@ -41,7 +44,7 @@ class SqliteRegistry:
     async def put(self, sandbox: Sandbox) -> None:
         """See `Registry.put`."""
         row = (sandbox.name, sandbox.created_at, json.dumps(dataclasses.asdict(sandbox)))
-        await threads.run(self._execute, "INSERT OR REPLACE INTO sandboxes VALUES (?, ?, ?)", row)
+        await self._write("INSERT OR REPLACE INTO sandboxes VALUES (?, ?, ?)", row)
 
     async def get(self, name: str) -> Sandbox | None:
         """See `Registry.get`."""
@@ -55,14 +58,15 @@ class SqliteRegistry:
 
     async def forget(self, names: Iterable[str]) -> None:
         """See `Registry.forget`."""
-        for name in names:
-            await threads.run(self._execute, "DELETE FROM sandboxes WHERE name = ?", (name,))
+        await asyncio.gather(*(self._write("DELETE FROM sandboxes WHERE name = ?", (name,)) for name in names))
 
     async def remember_request(self, owner: str, request_id: str, digest: str, sandbox: str, at: float) -> None:
         """See `Registry.remember_request`."""
         row = (owner, request_id, digest, sandbox, at)
-        await threads.run(self._execute, "DELETE FROM requests WHERE at < ?", (at - REQUEST_SECONDS,))
-        await threads.run(self._execute, "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", row)
+        await asyncio.gather(
+            self._write("DELETE FROM requests WHERE at < ?", (at - REQUEST_SECONDS,)),
+            self._write("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)", row),
+        )
 
     async def request(self, owner: str, request_id: str) -> tuple[str, str] | None:
         """See `Registry.request`."""
@@ -73,7 +77,7 @@ class SqliteRegistry:
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """See `Registry.put_snapshot`."""
         row = (snapshot.name, snapshot.created_at, json.dumps(dataclasses.asdict(snapshot)))
-        await threads.run(self._execute, "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
+        await self._write("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
 
     async def snapshots(self) -> list[Snapshot]:
         """See `Registry.snapshots`."""
@@ -82,7 +86,7 @@ class SqliteRegistry:
 
     async def forget_snapshot(self, name: str) -> None:
         """See `Registry.forget_snapshot`."""
-        await threads.run(self._execute, "DELETE FROM snapshots WHERE name = ?", (name,))
+        await self._write("DELETE FROM snapshots WHERE name = ?", (name,))
 
     async def flag(self, name: str) -> bool:
         """See `Registry.flag`."""
@@ -91,7 +95,7 @@ class SqliteRegistry:
 
     async def set_flag(self, name: str, value: bool) -> None:
         """See `Registry.set_flag`."""
-        await threads.run(self._execute, "INSERT OR REPLACE INTO flags VALUES (?, ?)", (name, int(value)))
+        await self._write("INSERT OR REPLACE INTO flags VALUES (?, ?)", (name, int(value)))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -101,6 +105,40 @@ class SqliteRegistry:
     def _execute(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
             return self._connection.execute(query, parameters).fetchall()
+
+    async def _write(self, query: str, parameters: tuple[Any, ...]) -> None:
+        """Durable on return. What gathers while one commit is under way goes into the next one, all together."""
+        statement = _Statement(query, parameters)
+        self._gathered.append(statement)
+        await threads.run(self._commit, statement)
+
+    def _commit(self, statement: "_Statement") -> None:
+        with self._lock:
+            if not statement.taken:
+                self._commit_all([self._gathered.popleft() for _ in range(len(self._gathered))])
+        if statement.failure is not None:
+            raise statement.failure
+
+    def _commit_all(self, batch: "list[_Statement]") -> None:
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN")
+                for each in batch:
+                    each.taken = True
+                    self._connection.execute(each.query, each.parameters)
+        except sqlite3.Error as error:
+            for each in batch:
+                each.taken, each.failure = True, error
+
+
+@dataclasses.dataclass
+class _Statement:
+    """A change on its way to the file."""
+
+    query: str
+    parameters: tuple[Any, ...]
+    taken: bool = False
+    failure: sqlite3.Error | None = None
 
 
 def _sandbox(document: str) -> Sandbox:

@@ -5,16 +5,17 @@ user. Inside, before anything of the agent runs, the supervisor's interpreter be
 no_new_privs, which bubblewrap always sets, makes that final.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stockade_sandbox.domain.ports import Container
-from stockade_sandbox.engines.hardening import READ_ONLY_PATHS, masked_paths
+from stockade_sandbox.engines.hardening import OOM_SCORE, READ_ONLY_PATHS, masked_paths
 from stockade_sandbox.supervision import supervisor_command
 
 _MIB = 1 << 20
-_ENTER = 'for file in {}; do echo $$ > "$file" || exit 125; done; exec "$@"'
+_ENTER = 'for file in {}; do echo $$ > "$file" || exit 125; done; echo {} > /proc/$$/oom_score_adj; exec "$@"'
 _BECOME = """
 import ctypes, os, struct, sys
 libc, uid = ctypes.CDLL(None), int(sys.argv[1])
@@ -46,10 +47,11 @@ class Outfit:
 
 
 def command(container: Container, outfit: Outfit) -> list[str]:
-    """What root starts: it enters the sandbox's cgroup and becomes bubblewrap."""
-    enter = _ENTER.format(" ".join(outfit.entrances))
+    """What root starts: it enters the sandbox's cgroup, gives up what sets a service before it, and is bubblewrap."""
+    enter = _ENTER.format(" ".join(outfit.entrances), OOM_SCORE)
+    start = ["/bin/sh", "-c", enter, "sh", "nice", "-n", str(-os.nice(0)), "bwrap"]
     become = [*supervisor_command()[:-1], "-c", _BECOME, str(container.uid)]
-    return ["/bin/sh", "-c", enter, "sh", "bwrap", *_wall(container, outfit), "--", *become, *container.command]
+    return [*start, *_wall(container, outfit), "--", *become, *container.command]
 
 
 def mount_points(container: Container) -> Iterator[tuple[str, bool]]:

@@ -72,7 +72,7 @@ _LOG_OPTIONS = {"max-size": "1m", "max-file": "1"}
 _OPEN_FILES = 16384  # an engine inside a container may raise no limit above its own
 _GVISOR_THREADS, _THREADS_A_PROCESS = 256, 4
 """Of the host's pids, what gVisor itself takes and what each process inside may cost: 34 and 2 to 3 were seen."""
-_OOM_SCORE = 500  # the host's kernel, short of memory, takes a sandbox before any service
+OOM_SCORE = 500  # the host's kernel, short of memory, takes a sandbox before any service
 
 
 def create_body(container: Container, image_volumes: Iterable[str] = ()) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def host_config(container: Container, image_volumes: Iterable[str]) -> dict[str,
         "CgroupnsMode": "private",
         "CpusetCpus": ",".join(map(str, container.cpus)),
         **limit_fields(container.limits, container.tier),
-        "OomScoreAdj": _OOM_SCORE,
+        "OomScoreAdj": OOM_SCORE,
         "Ulimits": list(_ulimits(container)),
         "ShmSize": min(_SHM_MOST, container.limits.memory // 8),
         "Tmpfs": dict(_tmpfs(container.limits, image_volumes)),

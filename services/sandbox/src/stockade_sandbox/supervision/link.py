@@ -5,9 +5,9 @@ from typing import Protocol, cast
 
 from stockade_sandbox.supervisor import frames
 
-_TICK_S = 0.1
-_FRAMES_A_TICK = 4000
-_BYTES_A_TICK = 4 << 20
+_TICK_S = 0.02
+_FRAMES_A_TICK = 800
+_BYTES_A_TICK = 800 << 10
 """What one sandbox says beyond this waits for the next tick, so that its neighbours are served meanwhile."""
 
 

@@ -23,6 +23,10 @@ def burst(count: int, start: int = START, spread_ns: int = WINDOW_NS // 2, **fie
     return [blocked(n, start + n * spread_ns // count, **fields) for n in range(count)]
 
 
+def lost(detail: str) -> tuple[int, dict[str, Any]]:
+    return START, {"id": "i", "action": "SANDBOX_LOST", "agent": "a-1", "metadata": {"detail": detail}}
+
+
 CASES: list[tuple[str, list[Any], list[tuple[str, str]]]] = [
     ("one refusal short of a spike", burst(SPIKE - 1), []),
     ("a spike", burst(SPIKE), [("BLOCK_SPIKE", "a-1")]),
@@ -37,6 +41,25 @@ CASES: list[tuple[str, list[Any], list[tuple[str, str]]]] = [
     ("refusals of nobody", burst(SPIKE * 2, agent=""), []),
     ("probing for addresses", burst(PROBES, rule="special_address"), [("SANDBOX_ESCAPE", "a-1")]),
     ("one mistaken address", burst(PROBES - 1, rule="special_address"), []),
+    (
+        "calling what agents may not",
+        [
+            (START + n, {"id": f"i-{n}", "action": "FOLDED", "agent": "a-1", "reason": "CALLER_NOT_ALLOWED"})
+            for n in range(PROBES)
+        ],
+        [("SANDBOX_ESCAPE", "a-1")],
+    ),
+    (
+        "an operator who may not",
+        [(START + n, {"id": f"i-{n}", "action": "FOLDED", "reason": "CALLER_NOT_ALLOWED"}) for n in range(PROBES)],
+        [],
+    ),
+    (
+        "a supervisor that is not itself",
+        [lost("its supervisor broke the protocol: a frame of kind 9")],
+        [("SANDBOX_ESCAPE", "a-1")],
+    ),
+    ("a sandbox that was killed", [lost("it was killed")], []),
     (
         "a clock set",
         [(START, {"id": "i", "action": "CLOCK_CHANGED", "metadata": {"change_ms": -5}})],

@@ -116,7 +116,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             Served(
                 "stockade.audit.v1.IntegrityService",
                 integrity_service_pb2_grpc.add_IntegrityServiceServicer_to_server,
-                IntegrityHandler(record, key_path),
+                IntegrityHandler(record, findings, key_path),
             ),
             Served(
                 "stockade.audit.v1.WitnessService",

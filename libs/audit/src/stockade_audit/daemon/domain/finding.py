@@ -6,6 +6,8 @@ A finding is an ALERT entry and its state is what later entries say of it, so th
 | --- | --- |
 | BLOCK_SPIKE | an agent is refused SPIKE times within a minute |
 | SANDBOX_ESCAPE | an agent asks for special-purpose addresses PROBES times within a minute |
+| SANDBOX_ESCAPE | it calls what agents may not call, as often |
+| SANDBOX_ESCAPE | the supervisor in a sandbox breaks its protocol |
 | CLOCK_CHANGED | a journal says that the clock was set |
 | RECORD_GAP | a journal says that the record could not be written |
 | VERIFICATION_FAILED, WITNESS_UNREACHABLE, SINK_LAG | the daemon itself says so |
@@ -21,6 +23,8 @@ PROBES: Final = 3
 WINDOW_NS: Final = 60_000_000_000
 QUIET_NS: Final = 600_000_000_000  # one subject is not reported again for the same kind within this time
 SUBJECTS: Final = 4096  # followed at a time: a flood of names must not fill the memory
+
+BROKEN: Final = "broke the protocol"  # what the sandbox service says of a supervisor that is not itself any more
 
 KINDS: Final = (
     "BLOCK_SPIKE",
@@ -77,6 +81,11 @@ class Rules:
         if action == "BLOCKED" and leaf.get("rule") == "special_address" and agent:
             told = "asked {} times within a minute for addresses that no policy opens"
             yield from self._often("SANDBOX_ESCAPE", agent, PROBES, time_ns, leaf, told)
+        if action == "FOLDED" and leaf.get("reason") == "CALLER_NOT_ALLOWED" and agent:
+            told = "called {} times within a minute what agents may not call"
+            yield from self._often("SANDBOX_ESCAPE", agent, PROBES, time_ns, leaf, told)
+        if action == "SANDBOX_LOST" and BROKEN in (detail := str(leaf.get("metadata", {}).get("detail", ""))):
+            yield Raised("SANDBOX_ESCAPE", agent, detail, (leaf["id"],))
         if action == "CLOCK_CHANGED":
             change = leaf.get("metadata", {}).get("change_ms", 0)
             yield Raised("CLOCK_CHANGED", slot, f"the clock was set by {change} ms", (leaf["id"],))

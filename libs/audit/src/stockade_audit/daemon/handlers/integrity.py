@@ -11,14 +11,17 @@ from stockade_rpckit import threads
 from stockade_rpckit.recording import current_record
 
 from stockade_audit import Action
+from stockade_audit.daemon.background import alert
 from stockade_audit.daemon.domain.errors import PageTokenInvalid
+from stockade_audit.daemon.domain.finding import Raised
 from stockade_audit.daemon.evidence.pack import build
+from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.handlers import messages
 from stockade_audit.daemon.record import Record
 from stockade_audit.daemon.status import SinkStatus, journal_statuses, sink_statuses
 from stockade_audit.errors import AuditError
 from stockade_audit.head import Head
-from stockade_audit.verification import Report
+from stockade_audit.verification import Report, Verdict
 
 ROTATION_S: Final = 5.0
 
@@ -26,9 +29,10 @@ ROTATION_S: Final = 5.0
 class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # type: ignore[misc]
     """Proof that the record is what was written."""
 
-    def __init__(self, record: Record, key_path: Path) -> None:
+    def __init__(self, record: Record, findings: Findings, key_path: Path) -> None:
         """`key_path` is where the heads' key lies."""
-        self._record, self._key_path = record, key_path
+        self._record, self._findings, self._key_path = record, findings, key_path
+        self._told: set[str] = set()  # problems of which a finding was raised since the start
 
     async def VerifyRecord(
         self, request: integrity.VerifyRecordRequest, _context: Any
@@ -40,11 +44,19 @@ class IntegrityHandler(integrity_service_pb2_grpc.IntegrityServiceServicer):  # 
         reports = self._record.verify(tuple(request.journals))
         problems = []
         while (report := await threads.run(next, reports, None)) is not None:
-            if report.detail:
-                problems.append(f"{report.journal}: {report.detail}")
+            if report.verdict is not Verdict.INTACT:
+                problems.append(f"{report.journal or 'heads'}: {report.detail}")
+                await self._tell(report)
             yield _report_message(report, last)
         current_record().set(action=Action.READ, reason="DAMAGED" if problems else "INTACT")
         current_record().set(metadata={"problems": "; ".join(problems)} if problems else {})
+
+    async def _tell(self, report: Report) -> None:
+        """Raise a finding, once for each thing that is wrong."""
+        told = f"{report.verdict} at {report.position}: {report.detail}"
+        if told not in self._told:
+            self._told.add(told)
+            await alert(self._findings, Raised("VERIFICATION_FAILED", report.journal or "heads", told))
 
     async def GetInclusionProof(
         self, request: integrity.GetInclusionProofRequest, _context: Any

@@ -1,5 +1,9 @@
 """Spans taken by OTLP, kept, shown, dropped in time, and passed on to a collector that may be away."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otl
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from stockade.audit.v1 import audit_service_pb2 as audit
+from stockade.audit.v1 import entry_pb2
 from stockade.audit.v1 import trace_service_pb2 as traces
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.domain.span import Span as KeptSpan
@@ -21,6 +27,7 @@ from stockade_audit.daemon.domain.span import TraceQuery
 from stockade_rpckit.errors import details_of
 
 from support.auditd import Auditd, eventually
+from support.journals import leaves
 
 NOW = 1_795_510_539_000_000_000
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -184,6 +191,50 @@ def test_a_collector_gets_every_span_even_when_it_comes_late(forwarding: Auditd,
     server = collector.serve(f"unix:{base}/otlp.sock")
     eventually(lambda: {f"{n:016x}" for n in range(1, 101)} <= set(collector.spans), within=20)
     server.stop(0).wait()
+
+
+def test_a_frozen_collector_keeps_nobody_waiting(forwarding: Auditd, base: Path) -> None:
+    """Frozen and back: no call is slower than before by more than noise, the record is whole, and the spans arrive."""
+    command = [sys.executable, "-c", COLLECT, str(base / "otlp.sock"), str(base / "spans")]
+    collector = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        eventually(lambda: (base / "otlp.sock").exists())
+        before = append_seconds(forwarding, 0)
+        collector.send_signal(signal.SIGSTOP)
+        send(forwarding, *(request("one", span(n)) for n in range(1, 101)))
+        frozen = append_seconds(forwarding, 200)
+        collector.send_signal(signal.SIGCONT)
+        wanted = {f"{n:016x}" for n in range(1, 101)}
+        eventually(lambda: wanted <= set((base / "spans").read_text().split()), within=40)
+        back = append_seconds(forwarding, 400)
+        assert max(frozen, back) < before * 3 + 0.05, (before, frozen, back)
+        written = {leaf["id"] for leaf in leaves(forwarding.journals / "audit-0") if leaf["action"] == "CALLED"}
+        assert written == {f"id-{start + n}" for start in (0, 200, 400) for n in range(50)}
+    finally:
+        collector.kill()
+        collector.wait()
+
+
+COLLECT = """
+import sys, time
+from pathlib import Path
+from support.otlp import receiver
+with receiver(Path(sys.argv[1])) as collector:
+    while True:
+        with collector.lock:
+            Path(sys.argv[2]).write_text(" ".join(span.id for span in collector.spans))
+        time.sleep(0.05)
+"""
+
+
+def append_seconds(auditd: Auditd, start: int) -> float:
+    """The median of fifty recorded calls."""
+    stub, taken = auditd.entries("services"), []
+    for n in range(start, start + 50):
+        begun = time.monotonic()
+        stub.AppendEntry(audit.AppendEntryRequest(entry=entry_pb2.Entry(id=f"id-{n}", action="ACTION_CALLED")))
+        taken.append(time.monotonic() - begun)
+    return sorted(taken)[25]
 
 
 def test_the_store_keeps_its_bounds(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
     .venv/bin/python examples/langchain_agent/agent.py
 
-So that it runs offline, its model is a script: it writes a program with a mistake, reads the error, and corrects it. Put
-a chat model of your own in its place; the loop is the same.
+So that it runs offline, its model is a script: it writes a program with a mistake, reads the error, and corrects it.
+Put a chat model of your own in its place; the loop is the same.
 """
 
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel

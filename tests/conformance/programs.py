@@ -27,10 +27,14 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     inside: Sequence[str] = ()
     """How it is run in a sandbox, in the directory that it was put into; empty where it is not."""
+    sources: Path = SOURCES
+    """Where each language has a directory of its own."""
+    place: Path = BUILD
+    """Where it is built. The client packages are reached from there as ../../clients."""
 
     @property
     def home(self) -> Path:
-        return BUILD / self.language
+        return self.place / self.language
 
     def missing(self) -> str:
         """The toolchain that this machine lacks; empty when it has it."""
@@ -48,7 +52,7 @@ class Program:
         if stamp.exists() and stamp.read_text() == digest:
             return
         shutil.rmtree(self.home, ignore_errors=True)
-        shutil.copytree(SOURCES / self.language, self.home)
+        shutil.copytree(self.sources / self.language, self.home)
         for command in self.build:
             subprocess.run(
                 command, cwd=self.home, check=True, env=os.environ | self.environment, stdout=sys.stderr.fileno()
@@ -57,7 +61,7 @@ class Program:
 
     def command(self) -> list[str]:
         """The words that start it."""
-        return [word.format(home=self.home, sources=SOURCES / self.language) for word in self.run]
+        return [word.format(home=self.home, sources=self.sources / self.language) for word in self.run]
 
     def stage(self, directory: Path) -> None:
         """Put what runs inside a sandbox into `directory`."""
@@ -65,14 +69,14 @@ class Program:
             name = Path(self.inside[-1]).name
             shutil.copy2(self.home / name, directory / name)
             return
-        shutil.copytree(SOURCES / self.language, directory, dirs_exist_ok=True)
+        shutil.copytree(self.sources / self.language, directory, dirs_exist_ok=True)
         for package in ("grpc", "grpc_status", "google", "stockade", "buf"):
             for place in importlib.import_module(package).__path__:
                 shutil.copytree(place, directory / "packages" / package, dirs_exist_ok=True)
         shutil.copy2(importlib.import_module("typing_extensions").__file__ or "", directory / "packages")
 
     def _digest(self) -> str:
-        files = [path for path in (SOURCES / self.language).rglob("*") if path.is_file()]
+        files = [path for path in (self.sources / self.language).rglob("*") if path.is_file()]
         files += [ROOT / "build/clients" / self.language / ".stamp", Path(__file__)]
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(files))).hexdigest()
 

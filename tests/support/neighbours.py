@@ -14,7 +14,7 @@ from support.proxy import Proxy
 
 FLOODS = {
     "refused requests": b"GET http://evil.test/ HTTP/1.1\r\nHost: x\r\n\r\n",
-    "malformed requests": b"GET http://evil.test/ HTTP/9.9\r\nHost: x\r\n\r\n",
+    "malformed requests": b"GET http:// evil.test/ HTTP/1.1\r\nHost: x\r\n\r\n",
     "refused tunnels": b"CONNECT evil.test:443 HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 

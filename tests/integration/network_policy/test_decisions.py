@@ -268,24 +268,26 @@ def test_a_decision_whose_outcome_never_came_is_closed_as_unknown(hasty: PolicyS
     assert not agent.decisions.RecordRequest(record).recorded
 
 
-def test_ten_thousand_mixed_requests_each_have_a_decision_and_one_end(hasty: PolicyService) -> None:
+@pytest.mark.parametrize("batches", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_thousands_of_mixed_requests_each_have_a_decision_and_one_end(hasty: PolicyService, batches: int) -> None:
     """Half of the outcomes are told while the others are being given up: each decision ends once."""
-    put(hasty, "mixed", requests_per_minute=1, burst_size=3000)
+    mixed = f"mixed-{batches}"
+    put(hasty, mixed, requests_per_minute=1, burst_size=300 * batches)
     hosts = ["a.com", "b.com", "A.com.", "10.0.0.1", "0x7f.1"]
     batch = pb.BatchCheckRequestsRequest(requests=[pb.RequestToCheck(host=hosts[n % 5]) for n in range(1000)])
     answered: set[str] = set()
-    for number in range(10):
-        agent = hasty.agent("mixed-1", "mixed", f"sb-mixed{number}")  # one sandbox alone would be held back
+    for number in range(batches):
+        agent = hasty.agent(mixed, mixed, f"sb-{mixed}-{number}")  # one sandbox alone would be held back
         decisions = patiently(agent.decisions.BatchCheckRequests, batch).decisions
         answered |= {decision.decision_id for decision in decisions}
         allowed = [decision.decision_id for decision in decisions if decision.verdict == pb.VERDICT_ALLOW]
         told = [pb.RecordRequestRequest(decision_id=i, outcome=pb.RequestOutcome(status=200)) for i in allowed[::2]]
         if told:
             patiently(agent.decisions.BatchRecordRequests, pb.BatchRecordRequestsRequest(records=told))
-    assert len(answered) == 10_000
+    assert len(answered) == 1000 * batches
     deadline = time.monotonic() + 20
     while True:
-        entries = hasty.entries(agent="mixed-1")
+        entries = hasty.entries(agent=mixed)
         made = {e["id"]: e["action"] for e in entries if e["action"] in ("ALLOWED", "BLOCKED", "RATE_LIMITED")}
         ends = Counter(e["intent_id"] for e in entries if e["action"] in ("OUTCOME", "OUTCOME_UNKNOWN"))
         opened = {i: 1 for i, action in made.items() if action == "ALLOWED"}

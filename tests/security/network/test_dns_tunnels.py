@@ -6,6 +6,8 @@ sandbox would say nothing.
 
 import json
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -38,7 +40,7 @@ python3 -c 'import socket; socket.create_connection(("127.0.0.1", 7001)).sendall
 wait $received
 iodined -f -P word -c -l 127.0.0.2 10.53.0.1 tunnel.test > iodined.log 2>&1 &
 sleep 1
-timeout 6 iodine -f -r -P word -m 200 127.0.0.2 tunnel.test 2>&1
+timeout 4 iodine -f -r -P word -m 200 127.0.0.2 tunnel.test 2>&1
 """
 
 # Each asks the sandbox's own resolver, one of the world's, and the host's by an address that is the sandbox's own.
@@ -47,7 +49,7 @@ import concurrent.futures, json, subprocess, sys
 
 def run(command):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=12)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=8)
     except subprocess.TimeoutExpired:
         return "nothing"
     return done.stdout + done.stderr
@@ -73,17 +75,12 @@ print(json.dumps([status(sys.argv[1].format(number)) for number in range(int(sys
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image(engine: EngineInUse) -> None:
-    """The programs."""
+def outside(engine: EngineInUse) -> Iterator[Future[str]]:
+    """What they say in a container of its own, where all there is is lo; it takes its time beside the other tests."""
     subprocess.run([ROOT / "tests/images/clients/build"], check=True, timeout=300)
-
-
-def test_they_do_tunnel_where_a_resolver_answers(engine: EngineInUse) -> None:
-    """In a container of its own, where all there is is lo."""
     alone = ("--network", "none", "--cap-add", "NET_ADMIN", "--device", "/dev/net/tun", "--user", "0")
-    said = engine.docker("run", "--rm", *alone, IMAGE, "bash", "-c", OUTSIDE, check=False)
-    assert "a secret by dns2tcp" in said
-    assert "Connection setup complete, transmitting data." in said
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(engine.docker, "run", "--rm", *alone, IMAGE, "bash", "-c", OUTSIDE, check=False)
 
 
 def test_they_do_not_inside_a_sandbox(stack: Stack) -> None:
@@ -101,6 +98,12 @@ def test_they_do_not_inside_a_sandbox(stack: Stack) -> None:
     assert not [said for said in told.values() if "setup complete" in said or "Available" in said]
     assert "Run as root" in told["iodine, as it is"]
     assert stack.zone.queries == []
+
+
+def test_they_do_where_a_resolver_answers(outside: Future[str]) -> None:
+    said = outside.result(60)
+    assert "a secret by dns2tcp" in said
+    assert "Connection setup complete, transmitting data." in said
 
 
 def test_a_refused_name_is_no_message(stack: Stack) -> None:

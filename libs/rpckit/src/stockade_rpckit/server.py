@@ -1,6 +1,7 @@
 """A service's process: its listeners, health, reflection, background work, and an end that loses nothing."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     except AuditError as error:  # a journal that is damaged, held by another process, or has no room
         refuse(str(error))
     wiring.journal.on_durable = metrics.observe_journal_wait
+    _spare_the_collector()
     recorder = Recorder(name, wiring.journal, _describe(wiring))
     health = HealthServicer()
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
@@ -114,6 +116,13 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     log.info("stopped", extra={"service": name})
     if crashed:
         raise SystemExit(1)
+
+
+def _spare_the_collector() -> None:
+    """What is there at the start stays: looking through it takes 40 ms each time, in which nobody is answered."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health: HealthServicer) -> grpc.aio.Server:

@@ -1,5 +1,6 @@
 """What the audit record says of sandboxes: what callers asked for, and the ends that none asked for."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from stockade.sandbox.v1 import sandbox_pb2
 from stockade.sandbox.v1 import sandbox_service_pb2 as pb
+from stockade_sandbox.settings import PROFILES
 
 from support.sandbox_service import Caller, eventually
 from support.stack import Stack
@@ -65,3 +67,9 @@ def test_an_end_that_nobody_asked_for_is_recorded(name: str, stack: Stack, ada: 
     eventually(lambda: ada.get(sandbox.name).state == sandbox_pb2.SANDBOX_STATE_ENDED)
     ends = eventually(lambda: [e for e in entries(stack, "--sandbox", sandbox.name) if e["action"] == action])
     assert [(end["reason"], end["agent"], end["principal"]) for end in ends] == [(reason, sandbox.agent, "sandbox")]
+
+
+def test_the_record_names_the_profiles_that_were_in_force(stack: Stack) -> None:
+    (started, *_) = [e for e in entries(stack, "--service", "sandbox") if e["action"] == "SERVICE_STARTED"]
+    digest = hashlib.sha256(PROFILES.read_bytes()).hexdigest()
+    assert (started["resource"], started["metadata"]) == ("profiles", {"sha256": digest})

@@ -1,8 +1,10 @@
 """What the audit record says of sandboxes."""
 
+import hashlib
+from contextlib import suppress
 from typing import Any
 
-from stockade_audit import Action, Entry, Journal
+from stockade_audit import Action, Entry, Journal, RecordUnavailable
 
 from stockade_sandbox.domain.sandbox import LOST_REASONS, Sandbox
 
@@ -21,6 +23,17 @@ def facts(sandbox: Sandbox) -> dict[str, Any]:
             "gated": sandbox.gated,
         },
     }
+
+
+async def record_start(journal: Journal, profiles: bytes) -> None:
+    """Say that the service begins, and by its SHA-256 to which file of profiles it holds agents from here on.
+
+    Where the record cannot be written, its own gap says so: the service starts, and refuses what it cannot record.
+    """
+    digest = hashlib.sha256(profiles).hexdigest()
+    entry = Entry(action=Action.SERVICE_STARTED, resource="profiles", metadata={"sha256": digest})
+    with suppress(RecordUnavailable):
+        await journal.append(entry)
 
 
 class Ends:

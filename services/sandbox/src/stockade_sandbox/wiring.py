@@ -41,7 +41,7 @@ from stockade_sandbox.observation import Observation
 from stockade_sandbox.places import Places
 from stockade_sandbox.pool import Shape, wanted
 from stockade_sandbox.readings import readings
-from stockade_sandbox.records import Ends
+from stockade_sandbox.records import Ends, record_start
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.settings import Settings
 from stockade_sandbox.snapshots import Snapshots
@@ -65,6 +65,7 @@ async def wire(settings: Settings) -> Wiring:
     await sandboxes.load()
 
     journal = open_journal(settings, "sandbox")
+    await record_start(journal, settings.profiles.read_bytes())
     engine = _engine(settings)
     disks = LoopDisks(
         places.images,

@@ -5,12 +5,16 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from stockade.sandbox.v1 import file_service_pb2, sandbox_service_pb2
+from stockade_rpckit.errors import details_of
+from stockade_sandbox.domain.sandbox import new_name
 
 from support.census import container_ids, remains
 from support.engine import EngineInUse
@@ -86,13 +90,26 @@ def _churn(served: ServedSandboxes, seconds: float, ids: set[str] | None = None)
 
 def _live(ada: Caller, warm: bool) -> None:
     """One sandbox's whole life."""
-    name = ada.create(**({} if warm else {"limits": {"pids": 40}})).name
-    assert ada.run(name, "sh", "-c", "echo x > /workspace/f; (sleep 60 &); true").ending.exit_code == 0
-    ada.files.StatFile(file_service_pb2.StatFileRequest(sandbox=name, path="/workspace/f"))
-    ada.sandboxes.PauseSandbox(sandbox_service_pb2.PauseSandboxRequest(name=name))
-    ada.sandboxes.ResumeSandbox(sandbox_service_pb2.ResumeSandboxRequest(name=name))
-    ada.sandboxes.GetSandboxUsage(sandbox_service_pb2.GetSandboxUsageRequest(name=name))
-    ada.delete(name)
+    limits = {} if warm else {"limits": {"pids": 40}}
+    request = new_name("rq")
+    name = _patiently(lambda: ada.create(request_id=request, **limits)).name
+    _patiently(lambda: ada.run(name, "sh", "-c", "echo x > /workspace/f; (sleep 60 &); true"))
+    _patiently(lambda: ada.files.StatFile(file_service_pb2.StatFileRequest(sandbox=name, path="/workspace/f")))
+    _patiently(lambda: ada.sandboxes.PauseSandbox(sandbox_service_pb2.PauseSandboxRequest(name=name)))
+    _patiently(lambda: ada.sandboxes.ResumeSandbox(sandbox_service_pb2.ResumeSandboxRequest(name=name)))
+    _patiently(lambda: ada.sandboxes.GetSandboxUsage(sandbox_service_pb2.GetSandboxUsageRequest(name=name)))
+    _patiently(lambda: ada.delete(name))
+
+
+def _patiently(call: Callable[[], Any]) -> Any:
+    """What a call answers. A host too busy to record in time refuses, as it should; the caller asks again."""
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if details_of(error)["reason"] != "RECORD_UNAVAILABLE":
+                raise
+        time.sleep(0.2)
 
 
 def _at_rest(served: ServedSandboxes) -> Held:

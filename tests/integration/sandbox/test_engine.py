@@ -4,14 +4,18 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stockade.sandbox.v1 import node_service_pb2, sandbox_pb2
+from stockade.sandbox.v1 import sandbox_pb2
 
+from support.census import at_peace, container_ids, listed, listeners, remains
+from support.counting import Counting, churn
 from support.engine import AGENT_IMAGE, ROOT, EngineInUse
 from support.sandbox_service import eventually, mounts_below, refused, served_sandboxes
 
@@ -70,26 +74,43 @@ def test_it_starts_is_found_again_and_leaves_nothing(own: OwnEngine) -> None:
     assert own.script("stop").returncode == 0  # again is no error
 
 
-def test_sandboxes_outlive_a_killed_daemon(own: OwnEngine, engine: EngineInUse) -> None:
+def test_sandboxes_outlive_a_daemon_killed_under_churn(own: OwnEngine, engine: EngineInUse) -> None:
     address = own.script("start").stdout.strip()
     image = subprocess.Popen(["docker", "--host", engine.address, "save", AGENT_IMAGE], stdout=subprocess.PIPE)
     subprocess.run(["docker", "--host", address, "load", "--quiet"], stdin=image.stdout, check=True, timeout=100)
     with served_sandboxes(EngineInUse(address)) as served:
         ada = served.operator()
         kept, died = ada.create(), ada.create()
+        output = Counting(ada, kept.name)
         victim = int(EngineInUse(address).docker("inspect", "--format", "{{.State.Pid}}", died.name))
+        churners = [threading.Thread(target=churn, args=(served.operator(),)) for _ in range(2)]
+        for churner in churners:
+            churner.start()
+        eventually(lambda: len(container_ids(served)) > 2, seconds=20)
+        made = container_ids(served)
         os.kill(own.pid, signal.SIGKILL)
         os.kill(victim, signal.SIGKILL)
+        for churner in churners:
+            churner.join()
         assert refused(ada.create)["reason"] == "ENGINE_UNAVAILABLE"
-        assert ada.run(kept.name, "echo", "still here").stdout == b"still here\n"
+        output.read_on(ada)
         assert own.script("start").returncode == 0
+        back = time.monotonic()
         lost = eventually(lambda: (found := ada.get(died.name)).end_time.seconds and found, seconds=15)
         assert lost.state == sandbox_pb2.SANDBOX_STATE_LOST
-        assert ada.run(kept.name, "echo", "and now").stdout == b"and now\n"
-        eventually(lambda: ada.nodes.ListNodes(node_service_pb2.ListNodesRequest()).nodes[0].engine)
+        output.read_on(ada)
         assert ada.delete(ada.create().name).state == sandbox_pb2.SANDBOX_STATE_ENDED
-        assert ada.delete(kept.name).state == sandbox_pb2.SANDBOX_STATE_ENDED
-        assert served.containers() == set()
+        assert time.monotonic() - back < 10
+        made |= container_ids(served)
+        eventually(lambda: at_peace(served, listed(ada)), seconds=15)
+        assert kept.name in listed(ada)
+        for name in listed(ada):
+            assert ada.delete(name).state == sandbox_pb2.SANDBOX_STATE_ENDED
+        assert at_peace(served, set())
+        assert listeners(served) == []
+        with suppress(AssertionError):
+            eventually(lambda: not remains(made), seconds=15)
+        assert remains(made) == []
     own.script("stop")
     assert not _processes_of(own)
 

@@ -1,6 +1,5 @@
 """`kill -9` at any moment leaves no orphan and loses no running sandbox."""
 
-import contextlib
 import random
 import statistics
 import threading
@@ -9,15 +8,15 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_pb2
+from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2
 
 from support.census import at_peace, container_ids, listed, listeners, remains
+from support.counting import Counting, churn
 from support.engine import EngineInUse
 from support.sandbox_service import Caller, ServedSandboxes, eventually, served_sandboxes
 
 pytestmark = pytest.mark.docker
 
-COUNT = "i=0; while :; do echo $i; i=$((i + 1)); sleep 0.05; done"
 RECOVERY_SECONDS = 2.0
 
 
@@ -68,7 +67,7 @@ def test_a_kill_at_any_moment_leaves_no_orphan(kills: int, served: ServedSandbox
     recovered_after = []
     made = set()
     for _ in range(kills):
-        churners = [threading.Thread(target=_churn, args=(served.operator(),)) for _ in range(3)]
+        churners = [threading.Thread(target=churn, args=(served.operator(),)) for _ in range(3)]
         for churner in churners:
             churner.start()
         time.sleep(chance.uniform(0.05, 0.6))
@@ -101,42 +100,6 @@ def test_parts_that_belong_to_nobody_are_removed(served: ServedSandboxes) -> Non
     (served.run_dir / "sandbox/identity/sb-strangernames").mkdir()
     served.start()
     assert eventually(lambda: at_peace(served, set()))
-
-
-class Counting:
-    """A program that counts, whose caller comes again after each restart and misses no number."""
-
-    def __init__(self, caller: Caller, sandbox: str) -> None:
-        start = {
-            "sandbox": sandbox,
-            "command": {"args": ("sh", "-c", COUNT), "timeout": {"seconds": 3600}},
-            "detach_on_cancel": True,
-        }
-        call = caller.execs.Exec(iter([exec_service_pb2.ExecRequest(start=start)]))
-        self._attach = {"sandbox": sandbox, "exec": next(call).started.exec}
-        self._seen = b""
-        call.cancel()
-
-    def read_on(self, caller: Caller) -> None:
-        """Reads from where it left off until a new number has come; all numbers so far come one after another."""
-        attach = {**self._attach, "offset": len(self._seen)}
-        call = caller.execs.AttachExec(iter([exec_service_pb2.AttachExecRequest(attach=attach)]), timeout=20)
-        before = len(self._seen)
-        for event in call:
-            assert not event.HasField("gap"), event
-            assert not event.HasField("ended"), event
-            self._seen += event.stdout.data
-            if self._seen[before:].count(b"\n") > 1:
-                break
-        call.cancel()
-        numbers = [int(line) for line in self._seen.splitlines()[:-1]]
-        assert numbers == list(range(len(numbers)))
-
-
-def _churn(caller: Caller) -> None:
-    with contextlib.suppress(grpc.RpcError):
-        while True:
-            caller.delete(caller.create().name)
 
 
 def _runs(caller: Caller, name: str) -> bool:

@@ -24,10 +24,13 @@ from stockade.audit.v1 import trace_service_pb2 as traces
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.domain.span import Span as KeptSpan
 from stockade_audit.daemon.domain.span import TraceQuery
+from stockade_audit.keystore_sqlite import SqliteKeyStore
+from stockade_audit.pseudonyms import pseudonyms
 from stockade_rpckit.errors import details_of
 
+from support.audit_cli import record
 from support.auditd import Auditd, eventually
-from support.journals import leaves
+from support.journals import entry, leaves
 
 NOW = 1_795_510_539_000_000_000
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -249,3 +252,18 @@ def test_the_store_keeps_its_bounds(tmp_path: Path) -> None:
     assert store.prune(before_ns=0, keep=50) == 25
     assert sum(len(store.trace(t.trace_id)) for t in store.traces(TraceQuery(limit=100))) == 50
     store.close()
+
+
+def test_spans_name_subjects_by_pseudonyms_that_are_shown_as_long_as_they_are_known(auditd: Auditd) -> None:
+    record(auditd, entry(agent="agent-1"))
+    keys = SqliteKeyStore(auditd.base / "state" / "audit" / "keys")
+    name = pseudonyms(keys.pseudonym_key())("agent-1")
+    caller = KeyValue(key="stockade.principal", value=AnyValue(string_value=f"agent:{name}"))
+    failed = Status(code=Status.STATUS_CODE_ERROR, message="no room: agent-1, agent-10.")
+    send(auditd, request("one", span(1, attributes=[caller], status=failed)))
+    (found,) = kept(auditd, 1)
+    assert found.attributes["stockade.principal"] == "agent:agent-1"
+    assert found.status_message == f"no room: {name}, agent-10."
+    keys.destroy([key.number for key in keys.kept("agent-1")])
+    keys.close()
+    assert kept(auditd, 1)[0].attributes["stockade.principal"] == f"agent:{name}"

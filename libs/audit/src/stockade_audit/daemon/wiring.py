@@ -96,7 +96,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
     record = Record(settings.journals, index, indexer, heads, keeper, witness, first_key, shipper)
     findings = Findings(record, journal)
     tails, claims, forwarder = Tails(), Claims(), Forwarder(settings.otlp_endpoint)
-    spans_in = SpanHandler(spans, forwarder)
+    spans_in = SpanHandler(spans, forwarder, eraser.names)
     came, indexed = asyncio.Event(), asyncio.Event()
     copies = Copies(came)
 

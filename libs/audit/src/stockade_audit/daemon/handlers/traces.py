@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +30,18 @@ _KINDS = {number: name.removeprefix("SPAN_KIND_") for name, number in trace_pb2.
 _STATUS = {0: "", 1: "OK", 2: "ERROR"}
 _SHOWN_STATUS = {"": traces.SPAN_STATUS_UNSPECIFIED, "OK": traces.SPAN_STATUS_OK, "ERROR": traces.SPAN_STATUS_ERROR}
 _PRINCIPAL = "stockade.principal"  # kind:name; the name of whoever is no service is a pseudonym
+_WORD = re.compile(r"\w(?:[\w.@-]*\w)?")
 _TEXT = 4096  # characters kept of one attribute
+
+
+Names = Callable[[], Mapping[str, str]]
+"""Gives whose pseudonym is whose. Blocking."""
 
 
 class TraceHandler(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
     """Traces kept on this machine."""
 
-    def __init__(self, spans: Spans, names: Callable[[], Mapping[str, str]]) -> None:
-        """`names` gives whose pseudonym is whose; it blocks."""
+    def __init__(self, spans: Spans, names: Names) -> None:
         self._spans, self._names = spans, names
 
     async def ListTraces(self, request: traces.ListTracesRequest, _context: Any) -> traces.ListTracesResponse:
@@ -68,12 +73,14 @@ class SpanHandler(otlp_grpc.TraceServiceServicer):  # type: ignore[misc]
     A full queue drops and counts: spans are a copy, and must cost the path they describe nothing.
     """
 
-    def __init__(self, spans: Spans, forwarder: Forwarder) -> None:
-        self._spans, self._forwarder = spans, forwarder
+    def __init__(self, spans: Spans, forwarder: Forwarder, names: Names) -> None:
+        self._spans, self._forwarder, self._names = spans, forwarder, names
         self._queue: asyncio.Queue[otlp.ExportTraceServiceRequest] = asyncio.Queue(QUEUE)
         self.dropped = 0
 
     async def Export(self, request: otlp.ExportTraceServiceRequest, _context: Any) -> otlp.ExportTraceServiceResponse:
+        if telling := [span for span in _spans_in(request) if span.status.message or span.events]:
+            _hide_names(telling, await threads.run(self._names))
         self._forwarder.offer(request)
         try:
             self._queue.put_nowait(request)
@@ -92,6 +99,21 @@ class SpanHandler(otlp_grpc.TraceServiceServicer):  # type: ignore[misc]
             except Exception:
                 self.dropped += len(requests)
                 log.exception("spans could not be stored")
+
+
+def _spans_in(request: otlp.ExportTraceServiceRequest) -> Iterator[trace_pb2.Span]:
+    return (span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans)
+
+
+def _hide_names(spans: Iterable[trace_pb2.Span], names: Mapping[str, str]) -> None:
+    """Put pseudonyms in the place of subjects that errors speak of."""
+    aliases = {name: alias for alias, name in names.items()}
+    for span in spans:
+        span.status.message = _WORD.sub(lambda word: aliases.get(word[0], word[0]), span.status.message)
+        for attribute in (attribute for event in span.events for attribute in event.attributes):
+            if attribute.value.HasField("string_value"):
+                text = attribute.value.string_value
+                attribute.value.string_value = _WORD.sub(lambda word: aliases.get(word[0], word[0]), text)
 
 
 def spans_of(request: otlp.ExportTraceServiceRequest) -> Iterator[Span]:

@@ -1,10 +1,12 @@
 """The agent image: what is in it for an agent, and what is not in it to rise by."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
-from support.engine import AGENT_IMAGE, EngineInUse
+from support.engine import AGENT_IMAGE, ROOT, EngineInUse
 
 pytestmark = pytest.mark.docker
 
@@ -23,6 +25,17 @@ def test_its_configuration_is_unprivileged_and_watched(engine: EngineInUse) -> N
     assert config["User"] == "1001:1001"
     assert config["Healthcheck"]["Test"][0] == "CMD"
     assert run(engine, "id", "-un") == "agent"
+
+
+def test_its_bill_of_materials_names_every_package(engine: EngineInUse) -> None:
+    told = subprocess.run(
+        [ROOT / "deploy/images/agent/build", "--sbom"], capture_output=True, text=True, check=True, timeout=60,
+        env=os.environ | {"DOCKER_HOST": engine.address},
+    )  # fmt: skip
+    packages = dict(line.split() for line in told.stdout.splitlines())
+    assert {"python3", "nodejs", "libc6", "ca-certificates"} <= packages.keys()
+    count = 'import re; print(len(re.findall("^Package: ", open("/var/lib/dpkg/status").read(), re.M)))'
+    assert len(packages) == int(run(engine, "python3", "-c", count))
 
 
 def test_python_and_node_run(engine: EngineInUse) -> None:

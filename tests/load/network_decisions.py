@@ -63,15 +63,15 @@ def target(service: PolicyService, place: str = "services") -> str:
 
 
 def asking(agent_type: str, host: str = HOST) -> pb.CheckRequestRequest:
-    """A question of the agent `bench`."""
-    return pb.CheckRequestRequest(request=pb.RequestToCheck(agent="bench", agent_type=agent_type, host=host))
+    """A question of the type's one agent: an agent that changed its type would bring along what it has spent."""
+    return pb.CheckRequestRequest(request=pb.RequestToCheck(agent=agent_type, agent_type=agent_type, host=host))
 
 
 async def local_decision(service: PolicyService) -> Figure:
     """A decision by snapshot and lease in this process, beside the same by RPC."""
     async with (
         AsyncStockade(lambda _service: target(service)) as stockade,
-        LocalDecider(stockade, agent="bench", agent_type="local", tokens=1000) as decider,
+        LocalDecider(stockade, agent="local", agent_type="local", tokens=1000) as decider,
     ):
         taken = []
         for _ in range(1000):

@@ -1,6 +1,7 @@
 """What every index does, held against a plain list of the same entries."""
 
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from stockade_audit import Action
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
 from stockade_audit.daemon.domain.errors import PageTokenInvalid
 from stockade_audit.daemon.domain.ports import Index
-from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row, StatsQuery
+from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Row, StatsQuery, rollups_of
 from stockade_audit.entry import encode_leaf, leaf_fields, parse_time
 from stockade_audit.reader import Located, Place
 from stockade_audit.sealing import Opened
@@ -211,3 +212,50 @@ def test_page_tokens_belong_to_their_question() -> None:
     for bad, digest in [(token, Filter().digest), ("!", ""), ("e30", ""), ("", ""), (token[:-3], Filter().digest)]:
         with pytest.raises(PageTokenInvalid):
             Cursor.parse(bad, digest)
+
+
+def test_forgotten_keys_take_along_what_they_had_opened_and_nothing_else(index: Index, leaves: list[Leaf]) -> None:
+    ada = [leaf for leaf in leaves if leaf[2].get("agent") == "ada"]
+    before = index.stats(StatsQuery(group_by=("domain", "minute", "action")))
+    assert index.forget_keys({1, 4711}) == len(ada)
+    assert index.forget_keys({1, 4711}) == 0
+    assert not index.find(Filter(agents=("ada",)), limit=1000)
+    assert len(index.find(Filter(), limit=1000)) == len(leaves)
+    assert {row.values["agent"] for row in index.stats(StatsQuery(group_by=("agent",))).rows} == {"", "bob"}
+    assert index.stats(StatsQuery(group_by=("domain", "minute", "action"))) == before
+    for slot in ("one-0", "two-0"):
+        kept = [
+            (p, Opened(b"", leaf, keys={"agent": 2 * ("agent" in leaf)})) for s, p, leaf in without(leaves) if s == slot
+        ]
+        size, rollups = index.snapshot(slot)
+        assert size == len(kept)
+        assert rollups == rollups_of([entry for _, entry in kept], [parse_time(e.fields["time"]) for _, e in kept])
+
+
+def without(leaves: list[Leaf]) -> list[Leaf]:
+    """The same without what is told of ada."""
+    return [
+        (slot, position, {name: value for name, value in leaf.items() if (name, value) != ("agent", "ada")})
+        for slot, position, leaf in leaves
+    ]
+
+
+def test_what_was_forgotten_is_in_no_file(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "index.sqlite")
+    fill(index, some_leaves())
+    index.forget_keys({1})
+    assert b"ada" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    index.close()
+
+
+def test_tables_of_another_version_are_made_again(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "index.sqlite") as old:
+        old.execute("CREATE TABLE entries (slot TEXT, position INTEGER)")
+        old.execute("CREATE TABLE journals (slot TEXT)")
+        old.execute("INSERT INTO journals VALUES ('one-0')")
+    old.close()
+    index = SqliteIndex(tmp_path / "index.sqlite")
+    assert index.indexed() == []
+    fill(index, some_leaves())
+    assert len(index.find(Filter(), limit=1000)) == 400
+    index.close()

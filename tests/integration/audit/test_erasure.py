@@ -223,6 +223,8 @@ def test_a_lost_key_store_leaves_a_record_that_verifies_and_says_what_it_lacks(a
     auditd.until_indexed(SLOT, 30)
     listed = auditd.entries().ListEntries(audit.ListEntriesRequest(filter=entry_pb2.EntryFilter(services=["test"])))
     assert all(e.key_missing and not e.erased and not e.agent for e in listed.entries)
+    alerts = eventually(lambda: [e for e in leaves(auditd.journals / "audit-0") if e["action"] == "ALERT"])
+    assert "restore the key store" in alerts[0]["metadata"]["detail"]
     assert {found[0] for found in verify(auditd).values()} == {"INTACT"}
     auditd.stop()
     shutil.rmtree(store)

@@ -70,10 +70,14 @@ def row(entry: entry_pb2.Entry) -> tuple[str, ...]:
     action = entry_pb2.Action.Name(entry.action).removeprefix("ACTION_")
     what = entry.domain or entry.resource or entry.method.rpartition("/")[2]
     where = f"{entry.method} {what}{entry.path}" if entry.domain else what
-    who = entry.agent or entry.principal or ("(erased)" if entry.erased else "")
+    who = entry.agent or entry.principal or _unreadable(entry)
     cells = (who, entry.sandbox, where, entry.rule or entry.reason, entry.status, entry.id)
     shown = [printable(cell) for cell in cells]
     return (_short_time(entry.time), style(action, fg=COLOURS.get(action)), *shown)
+
+
+def _unreadable(entry: entry_pb2.Entry) -> str:
+    return "(erased)" if entry.erased else "(key missing)" if entry.key_missing else ""
 
 
 def _short_time(stamp: Timestamp) -> str:

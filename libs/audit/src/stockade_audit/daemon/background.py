@@ -12,7 +12,7 @@ from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_audit.daemon.domain.claims import Claims
 from stockade_audit.daemon.domain.finding import OF_AGENTS, Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
-from stockade_audit.daemon.erasing import Eraser
+from stockade_audit.daemon.erasing import Eraser, Forgotten
 from stockade_audit.daemon.findings import Findings, judge
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Arrived, Indexer
@@ -136,21 +136,20 @@ async def fold_claims(claims: Claims, journal: Journal) -> None:
                 await journal.append(entry)
 
 
-async def keep_erased(eraser: Eraser, journal: Journal) -> None:
-    """Do again what was erased, where a crash came in between or a backup was put back; then watch for the latter."""
-    undone = True  # at the start nobody knows
+async def keep_erased(eraser: Eraser, journal: Journal, resumed: Forgotten) -> None:
+    """Record what was erased again at the start, and erase again whenever a backup is put back."""
     while True:
         try:
-            undone = undone or await threads.run(eraser.is_undone)
-            if undone:
-                forgotten = await threads.run(eraser.resume)
-                undone = False
-                if forgotten.keys or forgotten.rows:
-                    told: dict[str, str | int] = {"keys": forgotten.keys, "rows": forgotten.rows}
-                    await journal.append(Entry(action=Action.ERASED, reason="RESUMED", metadata=dict(told)))
+            if resumed.keys or resumed.rows:
+                told: dict[str, str | int] = {"keys": resumed.keys, "rows": resumed.rows}
+                await journal.append(Entry(action=Action.ERASED, reason="RESUMED", metadata=dict(told)))
+            resumed = Forgotten()
+            await asyncio.sleep(ERASED_S)
+            if await threads.run(eraser.is_undone):
+                resumed = await threads.run(eraser.resume)
         except Exception:
             log.exception("what was erased could not be erased again; tried again")
-        await asyncio.sleep(ERASED_S)
+            await asyncio.sleep(RETRY_S)
 
 
 async def retain(eraser: Eraser, retention: Mapping[str, int], journal: Journal) -> None:

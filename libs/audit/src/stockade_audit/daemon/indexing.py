@@ -52,6 +52,7 @@ class Indexer:
     _lock: Lock = field(default_factory=Lock)
     _problems: list[tuple[str, str, str]] = field(default_factory=list)
     _failing: str = ""
+    _lacks_keys: bool = False
     lag_s: float = 0.0
     """How long ago the latest entry was made that came last, while more may be waiting; else 0."""
 
@@ -164,7 +165,16 @@ class Indexer:
         state = replace(followed.state, place=followed.follower.place, time_ns=time_ns, key=key)
         self.index.add(state, located, entries)
         followed.state, self._failing = state, ""
+        self._look_for_keys(slot, entries)
         return Arrived(slot, located, entries)
+
+    def _look_for_keys(self, slot: str, entries: list[Opened]) -> None:
+        """Say once that the key store is not the one that these entries were written with."""
+        lacking = sum(entry.key_missing for entry in entries)
+        if lacking and not self._lacks_keys:
+            self._lacks_keys = True
+            why = f"the keys of {lacking} entries and perhaps more are gone: restore the key store from its backup"
+            self._problems.append(("VERIFICATION_FAILED", slot, why))
 
     def _check(self, followed: _Followed, key: str) -> None:
         """Hold what was read to the last checkpoint over it."""

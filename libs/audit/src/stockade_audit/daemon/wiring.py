@@ -88,6 +88,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
     opener = Opener(keys, tombstones)
     indexer = await threads.run(Indexer, settings.journals, index, settings.directory / "index", opener)
     eraser = Eraser(settings.journals, keys, tombstones, indexer, spans, holds, journal.pseudonym)
+    resumed = await threads.run(eraser.resume)
     keep_time = parse_retention(settings.retention)
     witness = _witness(settings, first_key)
     keeper = HeadKeeper(indexer, heads, witness, key)
@@ -152,7 +153,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             lambda: sign_heads(keeper, findings),
             lambda: prune_spans(spans, settings.span_days, settings.span_limit),
             lambda: fold_claims(claims, journal),
-            lambda: keep_erased(eraser, journal),
+            lambda: keep_erased(eraser, journal, resumed),
             lambda: retain(eraser, keep_time, journal),
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),

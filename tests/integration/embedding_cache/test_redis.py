@@ -207,6 +207,33 @@ def test_replicas_share_entries_and_drop_what_another_cleared(start: Any) -> Non
     assert get(two.agent("a"), 1) == [False]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_what_was_cleared_before_an_outage_is_served_for_a_minute_at_most(start: Any, server: RedisServer) -> None:
+    one, two, computed = start(), start(), list[str]()
+
+    def embed(texts: Any) -> Any:
+        computed.extend(texts)
+        return np.stack([np.frombuffer(vector(text), "<f4") for text in texts])
+
+    agent = two.agent("a")
+    model = EmbeddingModel("local", "toy", "1", 4)
+    embedder = CachedEmbedder(two.channels[-1], model, embed, metadata=agent_headers("a"))
+    put(agent, 1)
+    for _ in range(2):
+        embedder(["text"])
+    assert (get(agent, 1), computed) == ([True], ["text"])
+    one.agent("a").ClearLayer(pb.ClearLayerRequest())
+    server.process.send_signal(signal.SIGSTOP)  # before the other replica has asked for the epoch
+    time.sleep(60)
+    assert get(agent, 1) == [False]
+    embedder(["text"])
+    assert computed == ["text", "text"]
+    server.process.send_signal(signal.SIGCONT)
+    until(lambda: not degraded(two), 4)
+    assert get(agent, 1) == [False]
+
+
 @pytest.mark.parametrize("callers", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_cold_callers_of_two_processes_compute_once(start: Any, callers: int) -> None:
     computed: list[str] = []

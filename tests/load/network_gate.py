@@ -196,9 +196,10 @@ def _wrk(port: int, clients: int, directory: Path) -> tuple[float, float]:
     script = directory / "proxied.lua"
     head = f"GET http://ok.test:{ORIGIN}/ HTTP/1.1\\r\\nHost: ok.test\\r\\n\\r\\n"
     script.write_text(f'request = function() return "{head}" end\n')
-    command = ["wrk", "-t", "1", "-c", str(clients), "-d", f"{SECONDS}s", "--latency", "-s", script]
+    how = ["-t", "1", "-c", str(clients), "-d", f"{SECONDS}s", "--latency", "-s", script]
     for _ in range(3):  # a disk that hangs for a moment refuses some: then the figure is none
-        said = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
+        command = ["wrk", *how, f"http://127.0.0.1:{port}/"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         if "Non-2xx" not in said:
             break
     (rate,) = re.findall(r"Requests/sec:\s+([\d.]+)", said)

@@ -75,7 +75,7 @@ def listening(kind, family, port):
     server.bind(("", port))
     if kind == socket.SOCK_STREAM:
         server.listen(64)
-    server.settimeout(0.2)
+    server.settimeout(0.05)
     return server
 
 servers = {
@@ -89,7 +89,7 @@ def sent(uid, protocol, family, address, port):
     os.seteuid(uid)  # whose socket it is, is who the rules go by
     try:
         with socket.socket(family, socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as client:
-            client.settimeout(1)
+            client.settimeout(0.2)
             client.connect((address, port))
             if protocol == "udp":
                 client.send(b"question")

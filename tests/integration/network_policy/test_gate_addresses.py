@@ -52,6 +52,8 @@ async def test_the_layers_are_two(tmp_path: Path) -> None:
 async def test_an_exception_is_for_its_port_alone(world: World) -> None:
     answer = await world.door.get("http://ok.test/")
     assert (answer.status, answer.json()["reason"]) == (502, "ADDRESS_REFUSED")
+    told = answer.headers["x-stockade-rule"], answer.headers["x-stockade-decision"]
+    assert told == ("address_refused", answer.json()["decision"])
 
 
 async def test_a_name_without_an_address_is_told_apart(world: World) -> None:

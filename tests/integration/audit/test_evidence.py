@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,11 +20,11 @@ from xml.etree import ElementTree
 import pytest
 from stockade_audit import Action, Entry
 
+from support import memory
 from support.audit_cli import stockade
 from support.auditd import Auditd, eventually
 from support.journals import SLOT, entry, in_thread, open_journal, write
 
-Pack = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m"
 
 
@@ -30,17 +32,32 @@ def moment() -> str:
     return datetime.now(UTC).isoformat()
 
 
-@pytest.fixture
-def pack(auditd: Auditd, base: Path) -> Pack:
-    """Builds the pack of a period under a name, by the command."""
+def build(auditd: Auditd, name: str, start: str, end: str, *words: str) -> Path:
+    """The pack of a period under a name, by the command."""
+    path = auditd.base / name
+    done = stockade(auditd, "audit", "evidence", "--from", start, "--to", end, "-o", str(path), *words)
+    assert done.returncode == 0, done.stderr
+    return path
 
-    def build(name: str, start: str, end: str, *words: str) -> Path:
-        path = base / name
-        done = stockade(auditd, "audit", "evidence", "--from", start, "--to", end, "-o", str(path), *words)
-        assert done.returncode == 0, done.stderr
-        return path
 
-    return build
+@dataclass(frozen=True)
+class Built:
+    """A pack that only is read, the key to it, and the witness's heads."""
+
+    path: Path
+    key: str
+    heads: Path
+    files: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Built]:
+    """One pack for all tests that look at it."""
+    with tempfile.TemporaryDirectory(prefix="aud-", dir=memory.place()) as directory:
+        daemon = Auditd(Path(directory)).start()
+        path = build(daemon, "pack.zip", *a_period(daemon), "--sample", "20")
+        yield Built(path, (daemon.witness / "heads.pub").read_text().strip(), daemon.witness, read(path))
+        daemon.stop()
 
 
 def a_period(auditd: Auditd) -> tuple[str, str]:
@@ -91,26 +108,22 @@ def verifier(base: Path, pack: Path, *words: str) -> "subprocess.CompletedProces
     return subprocess.run(command, cwd=alone, env={}, capture_output=True, text=True, check=False)
 
 
-def key(auditd: Auditd) -> str:
-    return (auditd.witness / "heads.pub").read_text().strip()
-
-
-def test_two_packs_of_one_period_are_the_same_bytes(auditd: Auditd, pack: Pack) -> None:
+def test_two_packs_of_one_period_are_the_same_bytes(auditd: Auditd) -> None:
     start, end = a_period(auditd)
-    first = pack("first.zip", start, end, "--seed", "7", "--sample", "20")
+    first = build(auditd, "first.zip", start, end, "--seed", "7", "--sample", "20")
     write(auditd.journals, [30])  # what comes later changes nothing
     time.sleep(2)
     auditd.stop()
     auditd.start()
-    second = pack("second.zip", start, end, "--seed", "7", "--sample", "20")
+    second = build(auditd, "second.zip", start, end, "--seed", "7", "--sample", "20")
     assert first.read_bytes() == second.read_bytes()
-    other = pack("other.zip", start, end, "--seed", "8", "--sample", "20")
+    other = build(auditd, "other.zip", start, end, "--seed", "8", "--sample", "20")
     assert read(other)["sample.ndjson"] != read(first)["sample.ndjson"]
     assert read(other)["controls.json"] == read(first)["controls.json"]
 
 
-def test_it_counts_what_happened_in_the_period(auditd: Auditd, pack: Pack) -> None:
-    files = read(pack("pack.zip", *a_period(auditd), "--sample", "20"))
+def test_it_counts_what_happened_in_the_period(built: Built) -> None:
+    files = built.files
     manifest = json.loads(files["manifest.json"])
     counts = {row["counted"]: row["count"] for row in json.loads(files["controls.json"])}
     assert (manifest["entries"], manifest["sample"]) == (73, 20)
@@ -126,8 +139,8 @@ def test_it_counts_what_happened_in_the_period(auditd: Auditd, pack: Pack) -> No
     assert shown == {"policies": 1, "retention": 1, "acceptance": 1}
 
 
-def test_the_report_stands_alone_and_runs_nothing(auditd: Auditd, pack: Pack) -> None:
-    page = read(pack("pack.zip", *a_period(auditd)))["report.html"].decode()
+def test_the_report_stands_alone_and_runs_nothing(built: Built) -> None:
+    page = built.files["report.html"].decode()
     plots = re.findall(r"<svg.*?</svg>", page)
     assert len(plots) >= 4
     for plot in plots:
@@ -141,12 +154,11 @@ def test_the_report_stands_alone_and_runs_nothing(auditd: Auditd, pack: Pack) ->
     assert "ada" in page
 
 
-def test_the_verifier_in_it_needs_nothing_else(auditd: Auditd, pack: Pack, base: Path) -> None:
-    built = pack("pack.zip", *a_period(auditd))
-    alone = verifier(base, built, "--key", key(auditd))
+def test_the_verifier_in_it_needs_nothing_else(built: Built, tmp_path: Path) -> None:
+    alone = verifier(tmp_path, built.path, "--key", built.key)
     assert (alone.returncode, alone.stdout.splitlines()[-1]) == (0, "INTACT"), alone.stdout + alone.stderr
     assert "no witness was asked" in alone.stdout
-    held = verifier(base, built, "--key", key(auditd), "--heads", str(auditd.witness))
+    held = verifier(tmp_path, built.path, "--key", built.key, "--heads", str(built.heads))
     assert (held.returncode, held.stdout.splitlines()[-1]) == (0, "INTACT"), held.stdout + held.stderr
     assert "kept by the witness" in held.stdout
 
@@ -167,19 +179,19 @@ HARMS = [
 ]
 
 
-def test_a_changed_pack_is_not_intact(auditd: Auditd, pack: Pack, base: Path) -> None:
+def test_a_changed_pack_is_not_intact(built: Built, tmp_path: Path) -> None:
     """Every change but that of a count, which is not proven by the pack (it says so): for that there is the export."""
-    files = read(pack("pack.zip", *a_period(auditd)))
+    files = built.files
     for n, (name, file, harm, mended, status) in enumerate(HARMS):
         changed = {**files, file: harm(files.get(file, b""))}
         assert changed != files, name
         if mended:
             changed["manifest.json"] = mend(changed)
-        path = base / f"harmed-{n}.zip"
+        path = tmp_path / f"harmed-{n}.zip"
         with zipfile.ZipFile(path, "w") as archive:
             for member, data in changed.items():
                 archive.writestr(member, data)
-        done = verifier(base, path, "--key", key(auditd))
+        done = verifier(tmp_path, path, "--key", built.key)
         assert done.returncode == status, (name, done.stdout, done.stderr)
 
 

@@ -45,16 +45,21 @@ class HeadKeeper:
         assert head is not None, "the first time there is always something to sign"
         return head
 
-    def sign(self) -> Head | None:
-        """A new head when a journal has grown, and once a minute; None when there is nothing new to say."""
+    def sign(self, anyway: bool = False) -> Head | None:
+        """A new head when a journal has grown, and once a minute, or `anyway`; None when there is nothing to say."""
         with self._lock:
-            return self._sign()
+            return self._sign(anyway)
 
-    def _sign(self) -> Head | None:
+    def _sign(self, anyway: bool = False) -> Head | None:
         marks = self.indexer.marks()
         last = self.heads.last()
         now = time.time_ns()
-        if last is not None and last.journals == marks and now - last.time_ns < SIGN_OF_LIFE_S * 1_000_000_000:
+        if (
+            not anyway
+            and last is not None
+            and last.journals == marks
+            and now - last.time_ns < SIGN_OF_LIFE_S * 1_000_000_000
+        ):
             return None
         return self._add(last, marks, last.rotations if last else (), self.key)
 

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import time
 from typing import Any
 
 import pytest
@@ -121,3 +122,41 @@ def test_of_eleven_requests_at_once_the_last_is_limited(stack: Stack) -> None:
     assert len(stack.entries("wall-eleven", action="allowed")) == 10
     (limited,) = stack.entries("wall-eleven", action="rate_limited")
     assert limited["domain"] == ALLOWED
+
+
+HOLD = """
+import json, socket, ssl, sys, time
+
+def tunnel(name):
+    gate = socket.create_connection(("127.0.0.1", 3128), 10)
+    gate.sendall(f"CONNECT {name}:443 HTTP/1.1\\r\\nHost: {name}:443\\r\\n\\r\\n".encode())
+    status = int(gate.recv(65536).split(b" ")[1])
+    return status, gate if status != 200 else context.wrap_socket(gate, server_hostname=name)
+
+def closed(open_tunnel):
+    try:
+        open_tunnel.recv(1)
+    except OSError:
+        pass
+    return time.time()
+
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+held = [tunnel(name)[1] for name in sys.argv[1:]]
+print("open", flush=True)
+print(json.dumps({"closed": [closed(each) for each in held], "again": [tunnel(name)[0] for name in sys.argv[1:]]}))
+"""
+
+
+def test_what_a_policy_loses_is_cut_and_what_it_keeps_connects_again(stack: Stack) -> None:
+    stack.zone.names["ok.test"] = [stack.outside.ok.address]
+    agent_type = "coverage-gap-analyzer"
+    with stack.policy(agent_type, ALLOWED, "ok.test"), stack.sandbox("wall-cut", agent_type) as name:
+        holding = stack.begin("sandbox", "exec", name, "--", "python3", "-c", HOLD, ALLOWED, "ok.test")
+        assert holding.stdout
+        assert holding.stdout.readline() == "open\n"
+        assert stack.stockade("policy", "revoke", agent_type, "ok.test").returncode == 0
+        revoked = time.time()
+        told = json.loads(holding.communicate(timeout=60)[0])
+    assert max(told["closed"]) - revoked < 1.0
+    assert told["again"] == [200, 403]

@@ -63,6 +63,11 @@ class Stack:
         )
         return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """Begin the command and leave it running; its standard output can be read."""
+        environment = os.environ | self.environment
+        return subprocess.Popen([STOCKADE, *words], env=environment, stdout=subprocess.PIPE, text=True)
+
     @contextmanager
     def sandbox(self, agent: str, agent_type: str = "test-generator", **options: str) -> Iterator[str]:
         """A sandbox that lives as long as the block; yields its name."""

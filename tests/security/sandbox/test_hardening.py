@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from stockade.sandbox.v1 import sandbox_pb2
+from stockade_sandbox import seccomp
 
 from support.sandbox_service import Caller, ServedSandboxes
 
@@ -137,6 +138,11 @@ def call(number, *arguments):
     assert answers == dict.fromkeys(FAMILIES, "1")  # EPERM, before anything looked at the arguments
 
 
+def test_every_family_of_the_profile_is_tried() -> None:
+    tried = {probe.partition("(")[0] for probe in FAMILIES.values()}
+    assert [family for family, calls in seccomp.DENIED.items() if not tried & set(calls.split())] == []
+
+
 def test_a_call_of_another_table_ends_the_process(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:
     # int 0x80 with eax = 20, getpid of the 32-bit table: mov eax, 20; int 0x80; ret
     program = """
@@ -147,6 +153,7 @@ print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(
 """
     done = ada.run(sandbox.name, "python3", "-c", program)
     assert done.ending.signal == 31  # SIGSYS
+    assert "seccomp" in done.ending.detail
     assert done.stdout == b""
 
 

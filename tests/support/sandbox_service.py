@@ -97,6 +97,11 @@ class ServedSandboxes:
     callers: list[Caller] = field(default_factory=list)
 
     @property
+    def tier(self) -> str:
+        """The tier of its sandboxes."""
+        return str(self.settings.get("tiers", "RUNC"))
+
+    @property
     def run_dir(self) -> Path:
         """Its sockets."""
         return self.root / "run"

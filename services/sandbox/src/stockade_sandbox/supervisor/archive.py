@@ -127,6 +127,9 @@ class _Unpacker:
                     os.mkdir(part, 0o755, dir_fd=directory)
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                 following = os.open(part, flags, dir_fd=directory)
+                if stat.S_ISLNK(os.lstat(part, dir_fd=directory).st_mode):  # gVisor's kernel follows it all the same
+                    os.close(following)
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), part)
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR):
                     raise Refused(member, f"{part} on its way is no directory") from None

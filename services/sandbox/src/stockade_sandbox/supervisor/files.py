@@ -7,6 +7,7 @@ sandbox from the agent, who may do all of it by itself; what it protects is the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -138,18 +139,36 @@ def _write(order: Order) -> dict[str, object]:
 
 
 def _replace(path: str, mode: int) -> None:
-    """Fills a file without a name, which a killed call leaves no trace of, and gives it the name at the end."""
+    """Fills a file without a name, which a killed call leaves no trace of, and gives it the name at the end.
+
+    gVisor's kernel knows no such file: there it has a name of ours from the start, and a killed call leaves it.
+    """
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory)
-    _copy(fd)
-    os.fchmod(fd, mode)
     temporary = TEMPORARY + os.urandom(8).hex()
-    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
+    fd = _nameless(directory)
+    nameless = fd >= 0
+    if not nameless:
+        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=directory)
     try:
+        _copy(fd)
+        os.fchmod(fd, mode)
+        if nameless:
+            os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
         os.rename(temporary, os.path.basename(path), src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
-        os.unlink(temporary, dir_fd=directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
         raise
+
+
+def _nameless(directory: int) -> int:
+    """A new file without a name; -1 where the kernel has none."""
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return -1
 
 
 def _copy(fd: int) -> None:

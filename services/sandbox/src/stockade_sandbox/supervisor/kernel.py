@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -39,8 +40,26 @@ def adopt_orphans() -> None:
 def rename_without_replacing(source: str, destination: str) -> None:
     """Renames, unless `destination` is there (renameat2 with RENAME_NOREPLACE)."""
     at_cwd, no_replace = -100, 1
-    if _libc.renameat2(at_cwd, os.fsencode(source), at_cwd, os.fsencode(destination), no_replace) != 0:
-        raise _last_error(source)
+    if _libc.renameat2(at_cwd, os.fsencode(source), at_cwd, os.fsencode(destination), no_replace) == 0:
+        return
+    error = _last_error(source)
+    if error.errno != errno.EINVAL:
+        raise error
+    _rename_in_two_steps(source, destination)  # gVisor's kernel knows no such flag
+
+
+def _rename_in_two_steps(source: str, destination: str) -> None:
+    """Takes the name first, which fails where it is there: by a second link, or an empty directory to replace."""
+    if os.path.isdir(source) and not os.path.islink(source):
+        os.mkdir(destination)
+        try:
+            os.rename(source, destination)
+        except OSError:
+            os.rmdir(destination)
+            raise
+    else:
+        os.link(source, destination, follow_symlinks=False)
+        os.unlink(source)
 
 
 def inotify() -> int:

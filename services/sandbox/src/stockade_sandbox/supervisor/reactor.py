@@ -47,14 +47,15 @@ class Reactor:
     def on_child(self, callback: Callable[[], None]) -> None:
         """Calls `callback()` when children may have ended.
 
-        SIGCHLD is the only signal with a handler: without one, the kernel keeps signals of the same PID namespace from
-        its init, SIGPIPE included, so that nothing in the sandbox can stop the supervisor, and its children find the
-        defaults.
+        SIGCHLD and SIGPIPE are the only signals with a handler: without one, the kernel keeps signals of the same PID
+        namespace from its init, so that nothing in the sandbox can stop the supervisor, and its children find the
+        defaults. gVisor's kernel would end its init by SIGPIPE.
         """
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # what Python handles or ignores
+        for number in (signal.SIGINT, signal.SIGXFSZ):  # what Python handles or ignores
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        for number in (signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, lambda _number, _frame: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._on_child = callback
         self.watch(reader, READ, lambda _events: self._children(reader))

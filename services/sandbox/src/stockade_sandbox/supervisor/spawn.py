@@ -10,6 +10,7 @@ import fcntl
 import marshal
 import os
 import resource
+import signal
 import struct
 import termios
 
@@ -199,6 +200,7 @@ def _found(program: str, env: dict[str, str]) -> str:
 def _file_operation(operation: dict[str, object]) -> int:
     from . import files
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     return files.perform(operation)
 
 

@@ -99,7 +99,7 @@ async def ship_journals(shipper: Shipper, tell: Callable[[Mapping[str, int]], No
             continue
         tell(shipper.sizes)
         if not shipped:
-            await wait_for(indexed, IDLE_S)
+            await wait_for(indexed, RETRY_S)
 
 
 async def watch_copy(shipper: Shipper, findings: Findings) -> None:

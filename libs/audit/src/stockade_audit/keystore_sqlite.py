@@ -1,7 +1,7 @@
 """Keys in one SQLite file that all services of a machine share, so that none depends on another's process.
 
-A rollback journal and not a WAL: once a deletion is committed, no second file holds what was deleted. `EXTRA` makes
-the unlinking of that journal durable too; `secure_delete` overwrites freed pages. Make the directory
+A rollback journal and not a WAL: once a deletion is committed, no second file holds what was deleted, and a backup is a
+copy of one file. It is truncated, which `FULL` makes durable; `secure_delete` overwrites freed pages. Make the directory
 `root:<services' group>`, mode 2770 and never sticky: a journal that one service left must be another's to roll back.
 """
 
@@ -19,7 +19,7 @@ from stockade_audit.keystore import KEY_BYTES, KeptKey, KeyName, KeysUnavailable
 
 FILE: Final = "keys.sqlite"
 _MODE: Final = 0o660
-_PRAGMAS: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON;"
+_PRAGMAS: Final = "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     number INTEGER PRIMARY KEY, subject TEXT, class TEXT, month TEXT, secret BLOB, UNIQUE (subject, class, month)
@@ -49,14 +49,10 @@ class SqliteKeyStore:
         wanted = list(names)
         with self._using() as db:
             found = _select(db, wanted)
-            if missing := [name for name in wanted if name not in found]:
-                rows = [
-                    (secrets.randbits(63), n.subject, n.entry_class, n.month, os.urandom(KEY_BYTES)) for n in missing
-                ]
-                with db:
-                    db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, ?)", rows)
-                found |= _select(db, missing)
-        return found
+            made = {n: SubjectKey(secrets.randbits(63), os.urandom(KEY_BYTES)) for n in wanted if n not in found}
+            if made and _insert(db, made) < len(made):  # another process came first
+                made = _select(db, list(made))
+        return found | made
 
     def find(self, numbers: Collection[int]) -> dict[int, bytes]:
         with self._using() as db:
@@ -138,6 +134,12 @@ def _select(db: sqlite3.Connection, names: Sequence[KeyName]) -> dict[KeyName, S
         for name in names
         for row in db.execute(query, (name.subject, name.entry_class, name.month))
     }
+
+
+def _insert(db: sqlite3.Connection, keys: Mapping[KeyName, SubjectKey]) -> int:
+    rows = [(key.number, name.subject, name.entry_class, name.month, key.secret) for name, key in keys.items()]
+    with db:
+        return db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, ?)", rows).rowcount
 
 
 def _fact(db: sqlite3.Connection, name: str) -> int | bytes:

@@ -158,6 +158,41 @@ async def test_closing_the_sandbox_ends_its_execs_as_sandbox_lost() -> None:
         assert ending.reason is Reason.SANDBOX_LOST
 
 
+async def test_nothing_is_done_before_it_is_permitted(sandbox: Sandbox) -> None:
+    permitted = asyncio.Event()
+    command = Command(args=("touch", "/workspace/done"))
+    starting = asyncio.create_task(sandbox.supervision.start(sandbox.name, command, permitted=lambda: _set(permitted)))
+    await asyncio.sleep(0.3)
+    assert (await sandbox.run("ls", "/workspace")).stdout == b""
+    permitted.set()
+    assert (await (await starting).ended()).exit_code == 0
+    assert (await sandbox.run("rm", "/workspace/done")).ending.exit_code == 0
+
+
+async def test_what_is_not_permitted_is_not_done(sandbox: Sandbox) -> None:
+    async def refused() -> None:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        await sandbox.supervision.start(sandbox.name, Command(args=("touch", "/workspace/done")), permitted=refused)
+    assert (await sandbox.run("ls", "/workspace")).stdout == b""
+    assert await working(sandbox) == 0
+
+
+async def test_a_prepared_child_that_another_program_kills_is_no_ending(sandbox: Sandbox) -> None:
+    killing = asyncio.create_task(sandbox.run("sh", "-c", "for i in 1 2 3 4; do sleep 0.1; kill -9 -1; done"))
+    for _ in range(20):
+        result = await sandbox.run("true")
+        assert result.ending.exit_code == 0 or result.ending.signal == signal.SIGKILL
+        await asyncio.sleep(0.03)
+    await killing
+    assert (await sandbox.run("echo", "well")).stdout == b"well\n"
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
 async def _end_leftovers(sandbox: Sandbox) -> None:
     """Kills all but the init, from outside."""
     listed = (await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid")).splitlines()[1:]

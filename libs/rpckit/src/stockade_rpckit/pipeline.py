@@ -50,6 +50,8 @@ class Call:
     record: Record = field(init=False)
     served: bool = False
     """Whether it got as far as its handler."""
+    early: bool = False
+    """Whether its handler begins before its intent is durable: see `recording.before_intent`."""
 
 
 class Pipeline:
@@ -94,7 +96,7 @@ class Pipeline:
         if request is not None:
             validate(request)
         call.served = True
-        await self._recorder.begin(call.method, call.record, request)
+        await self._recorder.begin(call.method, call.record, request, call.early)
 
     def _identify(self, call: Call, metadata: dict[str, str]) -> None:
         """Prove who calls and open the call's record under that name; under nobody's when there is no proof."""
@@ -269,8 +271,11 @@ async def _rest(first: Message | None, requests: AsyncIterator[Message]) -> Asyn
 
 
 def _returned(behaviour: Behaviour, incoming: Any, method: Method, pipeline: Pipeline) -> Behaviour:
+    early = getattr(behaviour, "before_intent", False)
+
     async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
         async with pipeline.call(method, context) as call:
+            call.early = early
             return await behaviour(await incoming(pipeline, call, request), context)
 
     return serve
@@ -278,9 +283,11 @@ def _returned(behaviour: Behaviour, incoming: Any, method: Method, pipeline: Pip
 
 def _streamed(behaviour: Behaviour, incoming: Any, method: Method, pipeline: Pipeline) -> Behaviour:
     """Writes each response itself: a generator that a client left unread would end at no known time, unrecorded."""
+    early = getattr(behaviour, "before_intent", False)
 
     async def serve(request: Any, context: grpc.aio.ServicerContext) -> None:
         async with pipeline.call(method, context) as call:
+            call.early = early
             responses = behaviour(await incoming(pipeline, call, request), context)
             if inspect.isawaitable(responses):  # a handler that writes to the context itself
                 await responses

@@ -2,7 +2,8 @@
 
 What is written, and when, follows the RPC's `recording` option:
 
-INTENT  an entry is durable before the handler runs, another closes it
+INTENT  an entry is durable before the handler runs, another closes it; one that is marked `before_intent` runs
+        meanwhile, and waits for it before its effect
 AFTER   an entry is durable before the answer
 FOLDED  calls are counted, one entry a second for each principal, method and status
 NONE    nothing
@@ -12,10 +13,11 @@ by knocking at the wrong door. An agent's calls that write entries of their own 
 it by asking either.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from stockade_audit import Action, Entry, Journal, new_entry_id
@@ -28,6 +30,8 @@ from stockade_rpckit.pace import Pace
 
 Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
+
+B = TypeVar("B", bound=Callable[..., Any])
 
 NOBODY = Principal(PrincipalKind.SERVICE, "unauthenticated")
 """Who a call is counted under that proved no identity."""
@@ -50,17 +54,32 @@ def current_record() -> "Record":
     return _current.get()
 
 
+def before_intent(behaviour: B) -> B:
+    """Marks a handler that may begin while its intent is written: it prepares, and nothing that it does lasts or shows.
+
+    It awaits `current_record().intended()` before its effect.
+    """
+    behaviour.before_intent = True  # type: ignore[attr-defined]
+    return behaviour
+
+
 class Record:
     """The fields of one call's entry so far. `entry_id` is the id that its (closing) entry will carry."""
 
-    __slots__ = ("entry_id", "fields", "intent_id", "skipped", "started_ns")
+    __slots__ = ("entry_id", "fields", "intent", "intent_id", "skipped", "started_ns")
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
         self.entry_id = new_entry_id()
+        self.intent: asyncio.Future[int] | None = None
         self.intent_id = ""
         self.skipped = False
         self.started_ns = time.monotonic_ns()
+
+    async def intended(self) -> None:
+        """Returns once its intent, if it has one, is durable. Raises RecordUnavailable."""
+        if self.intent is not None:
+            await asyncio.shield(self.intent)
 
     def set(self, *, metadata: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Fill fields of `stockade_audit.Entry`; `metadata` is merged into what is there."""
@@ -109,10 +128,10 @@ class Recorder:
         name = principal.name if principal.kind is PrincipalKind.SERVICE else self._journal.pseudonym(principal.name)
         return f"{principal.kind}:{name}"
 
-    async def begin(self, method: Method, record: Record, request: Message | None) -> None:
+    async def begin(self, method: Method, record: Record, request: Message | None, early: bool = False) -> None:
         """Take what the request says; for INTENT, make the intent durable. Raises RecordUnavailable.
 
-        Returns when it is the turn of the agent's sandbox.
+        `early`: whether the handler waits for that itself. Returns when it is the turn of the agent's sandbox.
         """
         if request is not None:
             describe: Describe = self._describe.get(method.name) or _guess
@@ -127,7 +146,9 @@ class Recorder:
             await self._pace.turn(record.fields["sandbox"])
         if method.recording == contract.INTENT:
             record.intent_id = new_entry_id()
-            await self._journal.append(record.entry(id=record.intent_id, action=Action.INTENT))
+            record.intent = self._journal.submit(record.entry(id=record.intent_id, action=Action.INTENT))
+            if not early:
+                await record.intended()
 
     async def close(self, method: Method, record: Record, status: str, reason: str = "") -> None:
         """Write what the call came to, as the RPC's option says. Raises RecordUnavailable."""
@@ -136,6 +157,8 @@ class Recorder:
         if method.recording == contract.FOLDED:
             self.fold(record, status, reason)
             return
+        if status == "OK":
+            await record.intended()
         outcome: dict[str, Any] = {"id": record.entry_id, "status": status, "intent_id": record.intent_id}
         outcome["duration_us"] = (time.monotonic_ns() - record.started_ns) // 1000
         if reason:

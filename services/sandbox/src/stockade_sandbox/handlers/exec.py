@@ -10,7 +10,7 @@ from grpc.aio import ServicerContext as Context
 from stockade.sandbox.v1 import exec_service_pb2 as pb
 from stockade.sandbox.v1.exec_service_pb2_grpc import ExecServiceServicer
 from stockade_rpckit.errors import Failure
-from stockade_rpckit.recording import current_record
+from stockade_rpckit.recording import before_intent, current_record
 from stockade_rpckit.tracing import tracer
 
 from stockade_sandbox.domain.ending import Ending, Stop
@@ -38,6 +38,7 @@ class ExecHandler(ExecServiceServicer):
     def __init__(self, sandboxes: Sandboxes, supervision: Supervision) -> None:
         self._sandboxes, self._supervision = sandboxes, supervision
 
+    @before_intent
     async def Exec(self, requests: AsyncIterator[pb.ExecRequest], context: Context) -> AsyncIterator[pb.ExecResponse]:
         """Runs a program and speaks with it."""
         first = await anext(requests, None)
@@ -47,19 +48,24 @@ class ExecHandler(ExecServiceServicer):
         sandbox = running(self._sandboxes, start.sandbox)
         with tracer().start_as_current_span("sandbox.exec", attributes={"stockade.sandbox": sandbox.name}):
             command = self._command(start.command, sandbox, stdin=not start.no_stdin)
-            execution = await self._supervision.start(sandbox.name, command, request_id=start.request_id)
+            execution = await self._supervision.start(
+                sandbox.name, command, request_id=start.request_id, permitted=current_record().intended
+            )
             if not start.detach_on_cancel:
                 context.add_done_callback(lambda _context: execution.stop(Stop.CANCELLED))
             async with aclosing(self._converse(execution, requests, 0)) as events:
                 async for event in events:
                     yield pb.ExecResponse(**event)
 
+    @before_intent
     async def RunCommand(self, request: pb.RunCommandRequest, context: Context) -> pb.RunCommandResponse:
         """Runs a small program to its end."""
         sandbox = running(self._sandboxes, request.sandbox)
         with tracer().start_as_current_span("sandbox.exec", attributes={"stockade.sandbox": sandbox.name}):
             command = self._command(request.command, sandbox, bool(request.stdin), RUN_COMMAND_OUTPUT_BYTES)
-            execution = await self._supervision.start(sandbox.name, command, request_id=request.request_id)
+            execution = await self._supervision.start(
+                sandbox.name, command, request_id=request.request_id, permitted=current_record().intended
+            )
             context.add_done_callback(lambda _context: execution.stop(Stop.CANCELLED))
             stdout, stderr, ending = await _run_to_end(execution, request.stdin)
         _recorded(execution)

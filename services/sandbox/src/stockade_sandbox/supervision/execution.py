@@ -31,8 +31,12 @@ class Execution:
         self.spans = spans
         self.state = ExecState.STARTING
         self.pid = 0
-        self.prepared = False
-        """Whether it was told to start in a prepared child; where that has gone, the supervisor forks another."""
+        self.order: dict[str, object] = {}
+        """What its supervisor was told, until it runs."""
+        self.held_by: object = None
+        """Who still has to permit what it does."""
+        self._prepared = False
+        self._word: str | None = None  # what its child, which waits in its place, is let go with
         self.request_id = ""
         self.start_ns = time.time_ns()
         self.ending: Ending | None = None
@@ -138,7 +142,7 @@ class Execution:
 
     # --- what the supervisor says
 
-    def placed(self, pid: int, cgroup: ExecCgroup | None) -> str | None:
+    def _placed(self, pid: int, cgroup: ExecCgroup | None) -> str | None:
         """Its child waits in its cgroup: what to let it start with, or None where it was stopped before."""
         self.pid = pid
         self.cgroup = cgroup
@@ -147,11 +151,38 @@ class Execution:
         self._killing = self._loop.create_task(self._kill())
         return None
 
+    def prepared(self, pid: int, cgroup: ExecCgroup | None) -> dict[str, object]:
+        """Its child waits already: what START says of that."""
+        word = self._placed(pid, cgroup)
+        if word is None:
+            return {}
+        self._prepared = True
+        if self.held_by is None:
+            return {"go": word}
+        self._word = word
+        return {"hold": True}
+
     def forked(self, pid: int, cgroup: ExecCgroup | None) -> None:
-        """Its child waits: let it start."""
-        traceparent = self.placed(pid, cgroup)
-        if traceparent is not None:
-            self._tell(frames.GO, traceparent.encode())
+        """Its child waits: let it start, once it may."""
+        self._word = self._placed(pid, cgroup)
+        if self.held_by is None:
+            self._let_go()
+
+    def permit(self) -> None:
+        """What it does may be done."""
+        self.held_by = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._word is not None:
+            self._tell(frames.GO, self._word.encode())
+            self._word = None
+
+    def unprepared(self) -> None:
+        """The child that was prepared for it had gone before it had its order: it has none. Raises FrameError."""
+        if not self._prepared:
+            raise frames.FrameError("no child was prepared for it")
+        self.pid, self._word, self._prepared = 0, None, False
 
     def told(self, kind: int, payload: bytes) -> None:
         """What its supervisor says of it, once it has a child. Raises FrameError."""
@@ -292,6 +323,7 @@ class Execution:
         """It runs since `exec_ns`; the timeout counts from there, also through a restart of the service."""
         self.start_ns = exec_ns
         self.state = ExecState.RUNNING
+        self.order = {}
         self.spans.started(exec_ns)
         left = self.command.timeout_s - max(0.0, (time.time_ns() - exec_ns) / 1e9)
         self._deadline = self._loop.call_later(max(0.0, left), self.stop, Stop.TIMEOUT)

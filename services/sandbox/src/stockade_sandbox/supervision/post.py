@@ -5,6 +5,7 @@ import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 
 from stockade_rpckit.logs import get_logger
@@ -144,8 +145,8 @@ class Post:
 
     # --- the callers' side
 
-    def start(self, command: Command, *, file: dict[str, object] | None = None, request_id: str = "") -> Execution:
-        """Orders a program, or a file operation, and returns at once.
+    def start(self, command: Command, *, file: dict[str, object] | None, request_id: str, held_by: object) -> Execution:
+        """Orders a program, or a file operation, and returns at once; one that is held waits for `permit`.
 
         A `request_id` seen before gives the exec it started. Raises SupervisorAbsent, TooManyExecs, RequestIdReused.
         """
@@ -158,15 +159,15 @@ class Post:
         prepared = self._preparation.take() if command.terminal is None else None
         number, exec_id = (prepared.number, prepared.exec_id) if prepared else self._next()
         execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
-        execution.request_id = request_id
+        execution.request_id, execution.held_by = request_id, held_by
         self._add(execution, listed=file is None)
-        message = order(command, write_note(exec_id, command), file, not self._placement.possible)
+        execution.order = order(command, write_note(exec_id, command), file, not self._placement.possible)
         if prepared is None:
-            self._send_start(number, message)
+            self._send_start(execution)
         elif prepared.place.done():
-            self._start_prepared(execution, message, prepared.place)
+            self._start_prepared(execution, prepared.place)
         else:
-            prepared.place.add_done_callback(lambda place: self._start_prepared(execution, message, place))
+            prepared.place.add_done_callback(partial(self._start_prepared, execution))
         return execution
 
     def _next(self) -> tuple[int, str]:
@@ -255,7 +256,7 @@ class Post:
         kept = hello.get("kept")
         if hello.get("version") != frames.VERSION or not isinstance(kept, int) or not 0 <= kept <= 4096:
             raise frames.FrameError("HELLO of another version")
-        self._prepares = hello.get("prepares") is True
+        self._prepares = hello.get("prepares") == 2
         self._placement.find(self._init_pid)
         self._kept_to_come = kept
         self._complete_if_all_kept()
@@ -293,14 +294,16 @@ class Post:
     def _of_exec(self, execution: Execution, kind: int, payload: bytes) -> None:
         if kind == frames.FORKED:
             self._place(execution, frames.count(frames.decode_json(payload), "pid"))
+        elif kind == frames.FAILED and frames.decode_json(payload).get("step") == "prepared":
+            execution.unprepared()
+            self._send_start(execution)
         else:
             execution.told(kind, payload)
 
     def _place(self, execution: Execution, pid: int) -> None:
         """Puts the waiting child into a cgroup of its own before it may start its program."""
-        if execution.pid and not execution.prepared:
+        if execution.pid:
             raise frames.FrameError("FORKED twice")
-        execution.prepared = False
         try:
             cgroup = self._placement.admit(execution.id, pid)
         except ProcessLookupError:  # it failed or was killed already: the supervisor's next word says how
@@ -327,22 +330,17 @@ class Post:
         else:
             raise frames.FrameError(f"a frame of kind {kind} for an exec that nobody has asked for")
 
-    def _start_prepared(
-        self, execution: Execution, message: dict[str, object], place: "asyncio.Future[Place | None]"
-    ) -> None:
+    def _start_prepared(self, execution: Execution, place: "asyncio.Future[Place | None]") -> None:
         """Sends order and word in one; where no child waits, one is forked for it."""
         if execution.number not in self._execs:  # it is over before it began
             self._release(execution.number)
             return
-        if (found := place.result()) is not None:
-            execution.prepared = True
-            if (go := execution.placed(*found)) is not None:
-                message["go"] = go
-        self._send_start(execution.number, message)
+        found = place.result()
+        self._send_start(execution, execution.prepared(*found) if found is not None else None)
 
-    def _send_start(self, number: int, message: dict[str, object]) -> None:
+    def _send_start(self, execution: Execution, of_its_child: dict[str, object] | None = None) -> None:
         if self._link is not None:
-            self._link.send_json(frames.START, number, message)
+            self._link.send_json(frames.START, execution.number, {**execution.order, **(of_its_child or {})})
 
     def _release(self, number: int) -> None:
         """The supervisor may forget it; what it has said of it meanwhile is passed over."""

@@ -1,6 +1,7 @@
 """All lines to all supervisors of this node."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from stockade_sandbox.domain.execution import Command, SupervisorAbsent
@@ -92,16 +93,26 @@ class Supervision:
     # --- for the handlers
 
     async def start(
-        self, sandbox: str, command: Command, *, file: dict[str, object] | None = None, request_id: str = ""
+        self,
+        sandbox: str,
+        command: Command,
+        *,
+        file: dict[str, object] | None = None,
+        request_id: str = "",
+        permitted: Callable[[], Awaitable[None]] | None = None,
     ) -> Execution:
         """Starts a program, or with `file` an operation of the supervisor's own, and returns once it runs.
 
-        Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the
-        caller is cancelled meanwhile, the tree is killed.
+        `permitted` returns once it may do something, and raises where it may not; all is made ready meanwhile.
+        Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the caller is cancelled
+        meanwhile, the tree is killed.
         """
         post = self.post(sandbox)
         await post.attached(_REDIAL_WAIT_S)
-        execution = post.start(command, file=file, request_id=request_id)
+        holder = object() if permitted is not None else None
+        execution = post.start(command, file=file, request_id=request_id, held_by=holder)
+        if permitted is not None:
+            await _permission(execution, holder, permitted)
         await execution.started()
         return execution
 
@@ -111,3 +122,15 @@ class Supervision:
             return self._posts[sandbox]
         except KeyError:
             raise SupervisorAbsent(sandbox) from None
+
+
+async def _permission(execution: Execution, holder: object, permitted: Callable[[], Awaitable[None]]) -> None:
+    """Lets it go when it may; where it may not, there never was a program. One that another call holds is that's."""
+    try:
+        await permitted()
+    except BaseException:
+        if execution.held_by is holder and execution.ending is None:
+            execution.failed(0, "permission")
+        raise
+    if execution.held_by is holder:
+        execution.permit()

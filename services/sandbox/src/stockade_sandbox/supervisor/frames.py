@@ -36,7 +36,7 @@ SUPERVISOR_LIMIT = CHUNK + OFFSET.size
 
 # Host to supervisor.
 CONFIGURE = 1  # {"doors": bool}; answered by CONFIGURED
-START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note", "subreaper", "go"}; see below
+START = 2  # {"args", "env", "cwd", "stdin", "terminal", "limits", "note", "subreaper"} and "go" or "hold"; see below
 GO = 3  # bytes: a traceparent or nothing; the waiting child may start; answered by STARTED or FAILED
 STDIN = 4  # bytes
 CLOSE_STDIN = 5  # empty
@@ -50,8 +50,9 @@ QUIESCE = 13  # empty: close every connection to the host, this one too, and dia
 SECRET = 14  # {"secret"}: what proves the supervisor from now on; answered by RENEWED
 PREPARE = 12  # empty: fork the child of an exec that will be asked for; answered by FORKED or FAILED
 
-# START is answered by FORKED or FAILED, and the child waits for GO. Where the child was prepared there is no second
-# FORKED, unless it has gone meanwhile; "go" is then the payload of GO, to be obeyed at once.
+# START is answered by FORKED or FAILED, and the child waits for GO. For a child that was prepared it has "go", the
+# payload of GO to be obeyed at once, or "hold": true, to wait for GO; no FORKED follows then, and FAILED with the step
+# "prepared" where that child has gone.
 
 # Supervisor to host.
 HELLO = 64  # {"version", "pid", "started_ns", "kept", "prepares", "secret"}; followed by that many KEPT

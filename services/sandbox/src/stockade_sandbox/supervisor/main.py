@@ -54,7 +54,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "started_ns": self._started_ns,
                 "kept": len(kept),
-                "prepares": True,
+                "prepares": 2,
                 "secret": self._secret,
                 "landlock": self._restriction.version,
             },
@@ -121,9 +121,12 @@ class Supervisor:
         item = self._execs.get(number)
         if item is not None:
             item.ordered(order, note)
-            if "go" in message and item.go(str(message["go"])):
+            if "hold" in message or ("go" in message and item.go(str(message["go"]))):
                 return
             self._discard(item)  # it has gone, or is not where it should be
+        if "hold" in message or "go" in message:
+            self._line.send_json(frames.FAILED, number, {"errno": 0, "step": "prepared"})
+            return
         item = self._fork(number, _terminal(message.get("terminal")), bool(message.get("subreaper")))
         if item is not None:
             item.ordered(order, note)

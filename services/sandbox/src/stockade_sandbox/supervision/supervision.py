@@ -14,8 +14,8 @@ from stockade_sandbox.supervision.secrets import Secrets
 _CONFIGURE_TIMEOUT_S = 5.0
 _QUIESCE_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 15.0
-_REDIAL_WAIT_S = 2.0
-"""How long a call waits for a supervisor that is dialling, after a restart of the service."""
+_REDIAL_WAIT_S = 5.0
+"""How long a call waits, after a restart of the service, for the sandbox to be found and its supervisor to dial."""
 
 
 class Supervision:
@@ -24,6 +24,7 @@ class Supervision:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._posts: dict[str, Post] = {}
+        self._opened = asyncio.Event()  # set when one more is
 
     # --- for the sandboxes' lifecycle
 
@@ -37,6 +38,8 @@ class Supervision:
         if sandbox in self._posts:
             raise ValueError(f"sandbox {sandbox} is open already")
         self._posts[sandbox] = Post(sandbox, directory, doors, self._keeper, secrets)
+        self._opened.set()
+        self._opened = asyncio.Event()
 
     def expect(self, sandbox: str, init_pid: int) -> None:
         """Names the one process, by its pid on the host, whose connection is taken as the supervisor's."""
@@ -107,14 +110,26 @@ class Supervision:
         Raises SupervisorAbsent, TooManyExecs, RequestIdReused, ProgramNotStarted. When the caller is cancelled
         meanwhile, the tree is killed.
         """
-        post = self.post(sandbox)
-        await post.attached(_REDIAL_WAIT_S)
+        post = await self._attended(sandbox)
         holder = object() if permitted is not None else None
         execution = post.start(command, file=file, request_id=request_id, held_by=holder)
         if permitted is not None:
             await _permission(execution, holder, permitted)
         await execution.started()
         return execution
+
+    async def _attended(self, sandbox: str) -> Post:
+        """The sandbox's post, once its supervisor is on the line. Raises SupervisorAbsent."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _REDIAL_WAIT_S
+        while (post := self._posts.get(sandbox)) is None:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._opened.wait()
+            except TimeoutError:
+                raise SupervisorAbsent(sandbox) from None
+        await post.attached(until - loop.time())
+        return post
 
     def post(self, sandbox: str) -> Post:
         """The sandbox's post. Raises SupervisorAbsent where it is not open."""

@@ -177,7 +177,8 @@ REFUSED = {
     "a relative directory": ("RunCommand", {"command": {"args": ["true"], "cwd": "tmp"}}, "INVALID_REQUEST"),
     "a NUL": ("RunCommand", {"command": {"args": ["a\0b"]}}, "INVALID_REQUEST"),
     "a variable's name": ("RunCommand", {"command": {"args": ["true"], "env": {"A=B": "c"}}}, "INVALID_REQUEST"),
-    "too much": ("RunCommand", {"command": {"args": ["x" * 100_000] * 12}}, "INVALID_REQUEST"),
+    "too much": ("RunCommand", {"command": {"args": ["x" * 100_000] * 16}}, "INVALID_REQUEST"),
+    "a program of a long name": ("RunCommand", {"command": {"args": ["x" * 100_000]}}, "PROGRAM_NOT_STARTED"),
     "no such exec": ("GetExec", {"exec": "ex-none"}, "EXEC_NOT_FOUND"),
     "a page of another list": ("ListExecs", {"page_token": "bm9uZQ=="}, "PAGE_TOKEN_INVALID"),
 }

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+_LONGEST_NAME = 256
+"""The most of a program's name that an error repeats: it travels in a header."""
+
 
 class ExecState(StrEnum):
     """What an exec is doing."""
@@ -78,8 +81,8 @@ class ProgramNotStarted(Exception):
     """No program came to be: `errno` is the kernel's name for why, `step` where."""
 
     def __init__(self, program: str, errno: str, step: str, detail: str) -> None:
-        super().__init__(f"{program!r} was not started: {detail}")
-        self.program = program
+        self.program = program[:_LONGEST_NAME]
+        super().__init__(f"{self.program!r} was not started: {detail}")
         self.errno = errno
         self.step = step
 

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +171,7 @@ def evidence(stack: Stack, since: str, pack: Path) -> None:
     done = stack.stockade("audit", "evidence", "--from", since, "--to", now(), "-o", str(pack))
     assert done.returncode == 0, done.stderr
     verifier = pack.with_name("verify.py")
-    verifier.write_bytes(subprocess.run(["unzip", "-p", pack, "verify.py"], capture_output=True, check=True).stdout)
+    verifier.write_bytes(zipfile.ZipFile(pack).read("verify.py"))
     witness = stack.state_dir / "audit" / "witness"
     words = [pack, "--key", witness / "heads.pub", "--heads", witness]
     subprocess.run([sys.executable, "-I", "-S", verifier, *words], check=True, stdout=sys.stderr)

@@ -56,9 +56,11 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
     async def StreamAccessLogs(self, requests: AsyncIterator[Any], context: Any) -> als_pb2.StreamAccessLogsResponse:
         """Part of Envoy's AccessLogService: a stream for each log of each worker; a message's entries commit as one."""
         async for message in requests:
-            ended = [each async for each in self._ended(message)]
-            await self._guarded(self._judgement.end(ended))
+            await self._guarded(self._take(message))
         return als_pb2.StreamAccessLogsResponse()
+
+    async def _take(self, message: Any) -> None:
+        await self._judgement.end([ended async for ended in self._ended(message)])
 
     async def _ended(self, message: Any) -> AsyncIterator[Ended]:
         """The ends that a message tells of; what it tells beside them is counted."""

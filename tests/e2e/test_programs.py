@@ -178,4 +178,4 @@ def _explained(told: dict[str, Any], method: str, program: str) -> None:
 def test_nothing_refused_was_reached(told: dict[str, Any], stack: Stack) -> None:
     assert told
     assert stack.outside.evil.untouched()
-    assert set(stack.zone.queries) == {ALLOWED}
+    assert not [name for name in stack.zone.queries if name.endswith(REFUSED)]

@@ -97,7 +97,7 @@ def test_they_do_not_inside_a_sandbox(stack: Stack) -> None:
     assert told.keys() == commands.keys()
     assert not [said for said in told.values() if "setup complete" in said or "Available" in said]
     assert "Run as root" in told["iodine, as it is"]
-    assert stack.zone.queries == []
+    assert _looked_up(stack, "tunnel.test") == set()
 
 
 def test_they_do_where_a_resolver_answers(outside: Future[str]) -> None:
@@ -108,16 +108,21 @@ def test_they_do_where_a_resolver_answers(outside: Future[str]) -> None:
 
 def test_a_refused_name_is_no_message(stack: Stack) -> None:
     assert _asked(stack, "secret-{}.tunnel.test", 5) == [403] * 5
-    assert stack.zone.queries == []
+    assert _looked_up(stack, "tunnel.test") == set()
 
 
 def test_names_below_a_wildcard_are_few(stack: Stack) -> None:
     """What reaches the name server: so many names a minute, and no more."""
     statuses = _asked(stack, "secret-{}.wild.test", NAMES_PER_MINUTE + 30)
     assert statuses == [502] * NAMES_PER_MINUTE + [429] * 30
-    assert len(set(stack.zone.queries)) == NAMES_PER_MINUTE
+    assert _looked_up(stack, "wild.test", "secret-") == {f"secret-{n}.wild.test" for n in range(NAMES_PER_MINUTE)}
     limited = stack.entries(AGENT, action="rate_limited", limit="1000")
     assert {entry["rule"] for entry in limited} == {"names_per_minute"}
+
+
+def _looked_up(stack: Stack, below: str, beginning: str = "") -> set[str]:
+    """Names that reached the name server since; the gate looks up again what it found for others before."""
+    return {name for name in stack.zone.queries if name.endswith(below) and name.startswith(beginning)}
 
 
 def _asked(stack: Stack, host: str, count: int) -> list[int]:

@@ -10,8 +10,8 @@ from support.outages import OUTAGES, Load, Outage, load
 
 pytestmark = [pytest.mark.gate, needs_envoy, pytest.mark.asyncio(loop_scope="module")]
 
-RECOVERY_S, STARTS_S = 2.0, 3.0
-"""The target, and what programs of ours take to start on two cores that the rest of the tests share."""
+RECOVERY_S, STARTS_S = 2.0, 8.0
+"""The target, to which the benchmark holds it, and what programs may take to start on a machine that others use."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,12 +12,11 @@ FLOOD = 2000
 
 def test_calls_without_an_identity_are_counted_and_cost_nobody_else(auditd: Auditd) -> None:
     said = entry_pb2.Entry(action="ACTION_ALLOWED", domain="api.example", resource="x" * 500)
-    gate = auditd.entries("gate")
-    flood = [gate.AppendEntry.future(audit.AppendEntryRequest(entry=said)) for _ in range(FLOOD)]
-    service = auditd.entries("services")
-    for n in range(20):
+    gate, service = auditd.entries("gate"), auditd.entries("services")
+    for n in range(FLOOD // 100):
+        flood = [gate.AppendEntry.future(audit.AppendEntryRequest(entry=said)) for _ in range(100)]
         service.AppendEntry(audit.AppendEntryRequest(entry=entry_pb2.Entry(id=f"id-{n}", action="ACTION_CALLED")))
-    assert {call.exception().code() for call in flood} == {grpc.StatusCode.UNAUTHENTICATED}
+        assert {call.exception().code() for call in flood} == {grpc.StatusCode.UNAUTHENTICATED}
 
     def counted() -> bool:
         return sum(leaf["metadata"]["count"] for leaf in folded()) == FLOOD

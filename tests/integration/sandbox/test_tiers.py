@@ -131,7 +131,8 @@ def test_endings(ada: Caller, node: Node, sandbox: str, name: str) -> None:
 def test_memory_that_runs_out_takes_gvisors_whole_sandbox(ada: Caller, node: Node) -> None:
     not_in(node, "RUNC", "NAMESPACE")
     name = ada.create(limits={"memory_bytes": 96 * MIB}).name
-    assert shell(ada, name, HOLD).ending.reason == exec_service_pb2.ENDING_REASON_OUT_OF_MEMORY
+    hold = f"{PYTHON} -c 'import time; held = bytes(range(256)) * (1 << 20); time.sleep(5)'"
+    assert shell(ada, name, hold).ending.reason == exec_service_pb2.ENDING_REASON_OUT_OF_MEMORY
     eventually(lambda: ada.get(name).state == sandbox_pb2.SANDBOX_STATE_LOST)
     assert ada.get(name).state_reason == sandbox_pb2.STATE_REASON_OUT_OF_MEMORY
 

@@ -103,17 +103,12 @@ def _contract_page(methods: list[MethodDescriptor], served: set[str]) -> str:
 
 
 def _gaps_page(methods: list[MethodDescriptor]) -> str:
-    rows = [f"| `{m.containing_service.full_name}` | `{m.name}` |" for m in methods]
-    return "\n".join(
-        [
-            "# In the contract, not served yet\n",
-            f"{NOTICE}These RPCs answer UNIMPLEMENTED with reason NOT_SERVED_YET.\n",
-            "| service | RPC |",
-            "| --- | --- |",
-            *rows,
-            "",
-        ]
-    )
+    title = f"# In the contract, not served yet\n\n{NOTICE}"
+    if not methods:
+        return f"{title}Every RPC of the contract is served.\n"
+    rows = "\n".join(f"| `{m.containing_service.full_name}` | `{m.name}` |" for m in methods)
+    says = "These RPCs answer UNIMPLEMENTED with reason NOT_SERVED_YET."
+    return f"{title}{says}\n\n| service | RPC |\n| --- | --- |\n{rows}\n"
 
 
 def _service_config(methods: list[MethodDescriptor]) -> str:

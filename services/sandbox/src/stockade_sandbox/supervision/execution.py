@@ -5,17 +5,18 @@ import errno
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 from stockade_sandbox.cgroups import Counters, ExecCgroup
 from stockade_sandbox.domain.ending import Ending, Observed, Reason, Stop, conclude, exit_code, exit_signal
-from stockade_sandbox.domain.execution import Command, ExecEnded, ExecState, ProgramNotStarted, TerminalSize, Usage
+from stockade_sandbox.domain.execution import Command, ExecEnded, ExecState, ProgramNotStarted, TerminalSize
+from stockade_sandbox.supervision.accounting import NOTHING, observed, usage
 from stockade_sandbox.supervision.link import Link
 from stockade_sandbox.supervision.output import CAPACITY, Gap, Output, Piece
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
 
 _KILL_TIMEOUT_S = 5.0
-_FULL_DISK = (os.strerror(errno.ENOSPC).encode(), os.strerror(errno.EDQUOT).encode())
 
 
 class Execution:
@@ -31,10 +32,8 @@ class Execution:
         self.spans = spans
         self.state = ExecState.STARTING
         self.pid = 0
-        self.order: dict[str, object] = {}
-        """What its supervisor was told, until it runs."""
-        self.held_by: object = None
-        """Who still has to permit what it does."""
+        self.order: dict[str, object] = {}  # what its supervisor was told, until it runs
+        self.held_by: object = None  # who still has to permit what it does
         self._prepared = False
         self._word: str | None = None  # what its child, which waits in its place, is let go with
         self.request_id = ""
@@ -215,7 +214,7 @@ class Execution:
     def failed(self, number: int, step: str) -> None:
         """There is no program: why, and at which step. A refused fork is the pids limit and an ending like others."""
         if step == "fork" and number == errno.EAGAIN:
-            self._conclude(Observed(status=1 << 8, pids_refused=1), seen_exit=False)
+            self._conclude(Observed(status=1 << 8, pids_refused=1))
             return
         name = errno.errorcode.get(number, str(number))
         detail = os.strerror(number) if number else "its order could not be carried out"
@@ -263,29 +262,17 @@ class Execution:
             raise frames.FrameError("EXITED without a wait status")
         if self._exiting is not None or not self.pid:
             raise frames.FrameError("EXITED out of turn")
-        self._exiting = self._loop.create_task(self._exit(report, status, exit_ns))
+        if self._killing is None or self._killing.done():
+            self._exit(report, status, exit_ns)
+        else:
+            self._exiting = self._loop.create_task(_after(self._killing, partial(self._exit, report, status, exit_ns)))
 
-    async def _exit(self, report: dict[str, object], status: int, exit_ns: int) -> None:
-        if self._killing is not None:
-            await self._killing
-        full = report.get("full")
+    def _exit(self, report: dict[str, object], status: int, exit_ns: int) -> None:
         if self._left is None:
             self._left = frames.count(report, "left", 0)
         counters = self._counters()
         self.spans.exited(exit_ns, exit_code(status), exit_signal(status))
-        self._conclude(
-            Observed(
-                status=status,
-                stop=self._stop,
-                oom_kills=counters.oom_kills,
-                pids_refused=counters.pids_refused,
-                full_disks=tuple(str(place)[:256] for place in full[:8]) if isinstance(full, list) else (),
-                told_of_full_disk=any(text in self.output.last_stderr for text in _FULL_DISK),
-            ),
-            counters,
-            _seconds(report.get("cpu_s")),
-            _kibibytes(report.get("peak_kib")),
-        )
+        self._conclude(observed(status, self._stop, counters, report, self.output.last_stderr), counters, report)
 
     # --- what becomes of the line
 
@@ -349,23 +336,15 @@ class Execution:
         return not self._left
 
     def _counters(self) -> Counters:
-        if self.cgroup is None:
-            return Counters(oom_kills=0, pids_refused=0, peak_memory_bytes=None, cpu_s=None)
-        return self.cgroup.counters()
+        return self.cgroup.counters() if self.cgroup is not None else NOTHING
 
     def _conclude(
-        self,
-        seen: Observed,
-        counters: Counters | None = None,
-        cpu_s: float = 0.0,
-        peak_bytes: int = 0,
-        seen_exit: bool = True,
+        self, seen: Observed, counters: Counters | None = None, report: dict[str, object] | None = None
     ) -> None:
         reason, detail = conclude(seen)
-        counters = counters or self._counters()
         left = len(self.cgroup.pids()) if self.cgroup is not None else self._left or 0
         now = time.time_ns()
-        status = seen.status if seen_exit else None
+        status = seen.status if report is not None else None
         self.ending = Ending(
             reason=reason,
             exit_code=exit_code(status),
@@ -373,14 +352,7 @@ class Execution:
             detail=detail,
             output_partial=reason not in (Reason.EXITED, Reason.SIGNALLED),
             output_bytes=self.output.end,
-            usage=Usage(
-                wall_s=max(0, now - self.start_ns) / 1e9,
-                cpu_s=counters.cpu_s if counters.cpu_s is not None else cpu_s,
-                peak_memory_bytes=counters.peak_memory_bytes or peak_bytes,
-                oom_kills=counters.oom_kills,
-                pids_refused=counters.pids_refused or seen.pids_refused,
-                processes_left=left,
-            ),
+            usage=usage(now - self.start_ns, counters or self._counters(), report or {}, seen.pids_refused, left),
             end_ns=now,
         )
         self.state = ExecState.ENDED
@@ -422,9 +394,6 @@ class Execution:
             self._link.send_json(kind, self.number, message)
 
 
-def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and 0 <= value < 1e9 else 0.0
-
-
-def _kibibytes(value: object) -> int:
-    return value * 1024 if isinstance(value, int) and 0 <= value < 1 << 40 else 0
+async def _after(task: asyncio.Task[None], then: Callable[[], None]) -> None:
+    await task
+    then()

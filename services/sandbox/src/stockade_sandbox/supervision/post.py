@@ -73,6 +73,8 @@ class Post:
 
     async def attached(self, timeout_s: float) -> None:
         """Returns once the supervisor is on the line. Raises SupervisorAbsent."""
+        if self._attached.is_set():
+            return
         try:
             async with asyncio.timeout(timeout_s):
                 await self._attached.wait()

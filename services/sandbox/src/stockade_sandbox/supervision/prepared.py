@@ -1,6 +1,6 @@
 """A child that waits in its cgroup for an exec that nobody has asked for yet, so that the next one need not wait.
 
-It is 0.3 MiB of an idle sandbox's memory, and one of its processes.
+It is 1 MiB of an idle sandbox's memory, and one of its processes.
 """
 
 import asyncio

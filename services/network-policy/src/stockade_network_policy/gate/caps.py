@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 _COUNTERS = {
     "local_cap": re.compile(rf"caps\.{CAPPED}\.sandbox\.(?P<sandbox>.+)\.chain\.\w+"),
-    "connection_rate": re.compile(r"local_rate_limit\.\w+/(?P<sandbox>.+)\.rate_limited"),
+    "connection_rate": re.compile(r"listener_local_ratelimit\.\w+/(?P<sandbox>.+)\.rate_limited"),
     "connection_limit": re.compile(r"connection_limit\.\w+/(?P<sandbox>.+)\.limited_connections"),
 }
 _QUERY = "/stats?format=json&usedonly&type=Counters&filter=" + quote(f"{CAPPED}|/.*(rate_limited|limited_connections)$")

@@ -10,8 +10,8 @@ from pathlib import Path
 from envoy.config.listener.v3.listener_pb2 import Listener
 
 # json_format finds the types of a listener's filters in the pool once these are imported.
+from envoy.extensions.filters.listener.local_ratelimit.v3 import local_ratelimit_pb2 as _rate  # noqa: F401
 from envoy.extensions.filters.network.connection_limit.v3 import connection_limit_pb2 as _limit  # noqa: F401
-from envoy.extensions.filters.network.local_ratelimit.v3 import local_rate_limit_pb2 as _rate  # noqa: F401
 from envoy.extensions.filters.network.set_filter_state.v3 import set_filter_state_pb2 as _state  # noqa: F401
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2 as _proxy  # noqa: F401
 from google.protobuf import json_format
@@ -71,10 +71,11 @@ class Door:
             "max_connections_to_accept_per_socket_event": 4,  # a door that is hammered leaves time for the others
             # Whoever can enter the directory may connect: it is mounted into this sandbox alone.
             "address": {"pipe": {"path": str(path), "mode": 0o666}},
+            "listener_filters": [filters.connection_rate(name, settings)],
             "filter_chains": [
                 {
                     "filters": [
-                        *filters.connection_caps(name, settings),
+                        filters.connection_limit(name, settings),
                         # The count of cuts makes a new chain of it, and Envoy ends the connections of the old one.
                         filters.caller(**identity, cuts=str(self.cuts)),
                         filters.tcp_proxy("door", "gate" if chain == EGRESS else "api", idle_timeout="0s"),

@@ -144,14 +144,17 @@ def hold_back(**abort: int) -> Value:
     )
 
 
-def connection_caps(stat_prefix: str, settings: GateSettings) -> list[Value]:
-    """Bounds on a door's connections: open at once, and new in a second."""
+def connection_rate(stat_prefix: str, settings: GateSettings) -> Value:
+    """Bounds a door's new connections in a second, before anything is made for one: a refused one shall cost little."""
     per_second = settings.connections_per_second
     bucket = {"max_tokens": per_second, "tokens_per_fill": max(1, per_second // 10), "fill_interval": "0.1s"}
-    return [
-        network("local_ratelimit", "LocalRateLimit", stat_prefix=stat_prefix, token_bucket=bucket),
-        network("connection_limit", "ConnectionLimit", stat_prefix=stat_prefix, max_connections=settings.connections),
-    ]
+    kind = "filters.listener.local_ratelimit"
+    return extension(kind, f"{kind}.v3.LocalRateLimit", stat_prefix=stat_prefix, token_bucket=bucket)
+
+
+def connection_limit(stat_prefix: str, settings: GateSettings) -> Value:
+    """Bounds a door's open connections."""
+    return network("connection_limit", "ConnectionLimit", stat_prefix=stat_prefix, max_connections=settings.connections)
 
 
 # The judgement --------------------------------------------------------------------------------------------------

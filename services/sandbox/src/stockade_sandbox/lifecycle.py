@@ -25,7 +25,6 @@ from stockade_sandbox.domain.errors import (
 from stockade_sandbox.domain.ports import ContainerState, Engine, Registry
 from stockade_sandbox.domain.profile import Catalogue
 from stockade_sandbox.domain.sandbox import (
-    LOST_REASONS,
     Limits,
     NetworkMode,
     Reason,
@@ -34,6 +33,7 @@ from stockade_sandbox.domain.sandbox import (
     State,
     Tier,
     new_name,
+    over,
 )
 from stockade_sandbox.pool import Pool, Shape
 from stockade_sandbox.requests import Requests
@@ -328,7 +328,7 @@ class Lifecycle:
 
     async def _failed(self, sandbox: Sandbox, error: BaseException) -> None:
         self._uids.give_back(sandbox.uid)
-        await self.sandboxes.put(_over(sandbox, Reason.START_FAILED, str(error)))
+        await self.sandboxes.put(over(sandbox, Reason.START_FAILED, str(error), time.time()))
 
     async def _end(self, name: str, reason: Reason, message: str) -> Sandbox:
         async with self._lock(name):
@@ -341,7 +341,7 @@ class Lifecycle:
             await self.sandboxes.change(name, state=State.ENDING, reason=reason, message=message)
             await self.assembly.take_down(name, message or reason.value)
             self._uids.give_back(sandbox.uid)
-            ended = await self.sandboxes.put(_over(self.sandboxes.get(name), reason, message))
+            ended = await self.sandboxes.put(over(self.sandboxes.get(name), reason, message, time.time()))
         self._locks.pop(name, None)
         return ended
 
@@ -381,19 +381,6 @@ class Lifecycle:
         if fate.running:
             return Reason.SUPERVISOR_GONE, why
         return (Reason.REMOVED if fate.detail == _REMOVED else Reason.KILLED), fate.detail
-
-
-def _over(sandbox: Sandbox, reason: Reason, message: str) -> Sandbox:
-    state = State.LOST if reason in LOST_REASONS else State.ENDED
-    return replace(
-        sandbox,
-        state=state,
-        reason=reason,
-        message=message,
-        ended_at=time.time(),
-        revision=sandbox.revision + 1,
-        env={},
-    )
 
 
 def _held_etag(sandbox: Sandbox, etag: str) -> None:

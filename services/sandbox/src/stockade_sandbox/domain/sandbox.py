@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 NAME_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -122,6 +122,19 @@ class Sandbox:
     def etag(self) -> str:
         """Changes with every change."""
         return f"W/{self.revision}"
+
+
+def over(sandbox: Sandbox, reason: Reason, message: str, at: float) -> Sandbox:
+    """`sandbox` once it has ended at `at`, for a reason; without its environment, which may hold what is secret."""
+    return replace(
+        sandbox,
+        state=State.LOST if reason in LOST_REASONS else State.ENDED,
+        reason=reason,
+        message=message,
+        ended_at=at,
+        revision=sandbox.revision + 1,
+        env={},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -257,7 +257,7 @@ class Execution:
 
     def exited(self, report: dict[str, object]) -> None:
         """Its main process ended; a kill under way is waited for, so that what the cgroup says is whole."""
-        status, exit_ns = report.get("status"), frames.count(report, "exit_ns", 0)
+        status, exit_ns, _left = report.get("status"), *(frames.count(report, name, 0) for name in ("exit_ns", "left"))
         if not isinstance(status, int) or not 0 <= status <= 0xFFFF:
             raise frames.FrameError("EXITED without a wait status")
         if self._exiting is not None or not self.pid:

@@ -1,8 +1,9 @@
 """Keys in one SQLite file that all services of a machine share, so that none depends on another's process.
 
 A rollback journal and not a WAL: once a deletion is committed, no second file holds what was deleted, and a backup is a
-copy of one file. It is truncated, which `FULL` makes durable; `secure_delete` overwrites freed pages. Make the directory
-`root:<services' group>`, mode 2770 and never sticky: a journal that one service left must be another's to roll back.
+copy of one file. It is truncated, which `FULL` makes durable; `secure_delete` overwrites freed pages. Make the
+directory `root:<services' group>`, mode 2770 and never sticky: a journal that one service left must be another's to
+roll back.
 """
 
 import os

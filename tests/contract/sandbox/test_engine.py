@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing
+from stockade_sandbox.domain.errors import EngineRefused, EngineUnavailable, ImageMissing, MemoryNotKept
 from stockade_sandbox.domain.ports import Change, Container, ContainerState, EngineEvent, Mount
 from stockade_sandbox.domain.sandbox import Limits, Tier, new_name
 from stockade_sandbox.engines.docker import DockerEngine
@@ -177,3 +177,13 @@ async def test_a_follower_that_goes_leaves_no_thread(docker: DockerEngine, conta
         if thread.name == "docker-stream":
             thread.join(5)
             assert not thread.is_alive()
+
+
+async def test_a_tier_without_a_kernel_of_its_own_keeps_no_memory(
+    docker: DockerEngine, container: Container, place: Path
+) -> None:
+    await docker.create(container)
+    await docker.start(container.name)
+    with pytest.raises(MemoryNotKept):
+        await docker.checkpoint(container.name, place / "memory")
+    await docker.remove(container.name)

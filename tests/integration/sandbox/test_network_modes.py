@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2
 from stockade.sandbox.v1 import sandbox_service_pb2 as pb
+from stockade_sandbox.domain.sandbox import new_name
 
 from support.sandbox_service import Caller, eventually, refused
 from support.stack import ALLOWED, REFUSED, Stack
@@ -42,8 +43,9 @@ def ada(stack: Stack) -> Iterator[Caller]:
 
 @pytest.fixture
 def sandbox(ada: Caller) -> Iterator[sandbox_pb2.Sandbox]:
-    """A gated sandbox of a type whose policy allows ALLOWED."""
-    made = ada.create(agent="mover-1", agent_type="test-generator", network_mode="NETWORK_MODE_WHITELISTED")
+    """A gated sandbox of a type whose policy allows ALLOWED, and of an agent that has asked for nothing yet."""
+    agent = new_name("mover")
+    made = ada.create(agent=agent, agent_type="test-generator", network_mode="NETWORK_MODE_WHITELISTED")
     yield made
     ada.delete(made.name)
 

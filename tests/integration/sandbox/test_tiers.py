@@ -125,8 +125,9 @@ def test_endings(ada: Caller, node: Node, sandbox: str, name: str) -> None:
         assert b"can't fork" in shell(ada, sandbox, line).stderr  # refused, and nobody counts it
         eventually(lambda: shell(ada, sandbox, "true").ending.exit_code == 0)  # those that it left have ended
     else:
-        assert shell(ada, sandbox, line).ending.reason == reason
-    eventually(lambda: shell(ada, sandbox, "rm -f /workspace/full; sleep 1.2").ending.exit_code == 0)
+        done = shell(ada, sandbox, line)
+        assert done.ending.reason == reason, done
+    eventually(lambda: shell(ada, sandbox, "rm -f /workspace/full; ! pidof sleep").ending.exit_code == 0)
 
 
 def test_memory_that_runs_out_takes_gvisors_whole_sandbox(ada: Caller, node: Node) -> None:

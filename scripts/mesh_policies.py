@@ -1,0 +1,81 @@
+"""Writes deploy/istio/callers.yaml: which RPCs pass on each port of a mesh, from the contract's `callers`.
+
+A port stands for a kind of principal. The sidecar hands it on to the socket in that kind's directory, so that the
+service knows who calls, as on one machine; Istio lets in who holds that kind's account, to the RPCs of that kind.
+"""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from google.protobuf import descriptor_pool
+from stockade.options.v1 import options_pb2
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "deploy/istio/callers.yaml"
+NOTICE = "# Generated from the contract by `make gen`.\n"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A port of a pod: whose it is, and the service that answers there."""
+
+    app: str
+    port: int
+    caller: str
+    package: str
+    account: str
+
+    @property
+    def name(self) -> str:
+        """Of its AuthorizationPolicy."""
+        return f"{self.app}-{self.port}"
+
+
+DOORS = (
+    Door("cache", 9443, "SERVICE", "embeddingcache", "cache-client"),
+    Door("cache", 9444, "OPERATOR", "embeddingcache", "operator"),
+    Door("cache", 9445, "AUDITOR", "audit", "auditor"),
+    Door("policy", 9445, "AUDITOR", "audit", "auditor"),
+)
+
+
+def main() -> None:
+    TARGET.write_text(NOTICE + yaml.safe_dump_all(map(policy, DOORS), sort_keys=False, width=120))
+
+
+def policy(door: Door) -> dict[str, object]:
+    """The AuthorizationPolicy of a door."""
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": door.name, "namespace": "stockade"},
+        "spec": {
+            "selector": {"matchLabels": {"app": door.app}},
+            "action": "ALLOW",
+            "rules": [
+                {
+                    "from": [{"source": {"principals": [f"cluster.local/ns/stockade/sa/{door.account}"]}}],
+                    "to": [{"operation": {"ports": [str(door.port)], "paths": sorted(paths(door))}}],
+                }
+            ],
+        },
+    }
+
+
+def paths(door: Door) -> Iterator[str]:
+    """The RPCs of a package that this kind of caller may call, as gRPC has them in a path."""
+    caller = options_pb2.Caller.Value(f"CALLER_{door.caller}")
+    for file in sorted((ROOT / f"protos/stockade/{door.package}/v1").glob("*.proto")):
+        name = file.relative_to(ROOT / "protos").as_posix()
+        importlib.import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
+        for service in descriptor_pool.Default().FindFileByName(name).services_by_name.values():
+            for method in service.methods:
+                if caller in method.GetOptions().Extensions[options_pb2.callers]:
+                    yield f"/{service.full_name}/{method.name}"
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -34,6 +35,11 @@ def metrics(expression: str) -> set[str]:
 
 
 CASES = [pytest.param(rule, id=rule["alert"]) for rule in rules()]
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_expression_parses(rule: dict[str, Any]) -> None:
+    promql_parser.parse(rule["expr"])
 
 
 @pytest.mark.parametrize("rule", CASES)

@@ -125,7 +125,7 @@ def test_an_operator_by_name_is_recorded_by_name() -> None:
     with running_stack(STOCKADE_STACK_OPERATORS="nobody") as running:
         done = as_nobody(running, "run", "--", "id", "-un")
         assert (done.returncode, done.stdout) == (0, "agent\n"), done.stderr
-        who = {entry["principal"] for entry in json.loads(running.stockade("audit", "list", "--json").stdout)}
+        who = {entry.get("principal") for entry in json.loads(running.stockade("audit", "list", "--json").stdout)}
         assert "nobody" in who
 
 

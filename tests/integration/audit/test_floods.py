@@ -1,5 +1,7 @@
 """A flood of calls by nobody: few entries that count them all, and everybody else served."""
 
+import time
+
 import grpc
 from stockade.audit.v1 import audit_service_pb2 as audit
 from stockade.audit.v1 import entry_pb2
@@ -12,6 +14,7 @@ FLOOD = 2000
 
 def test_calls_without_an_identity_are_counted_and_cost_nobody_else(auditd: Auditd) -> None:
     said = entry_pb2.Entry(action="ACTION_ALLOWED", domain="api.example", resource="x" * 500)
+    began = time.monotonic()
     gate, service = auditd.entries("gate"), auditd.entries("services")
     for n in range(FLOOD // 100):
         flood = [gate.AppendEntry.future(audit.AppendEntryRequest(entry=said)) for _ in range(100)]
@@ -27,7 +30,7 @@ def test_calls_without_an_identity_are_counted_and_cost_nobody_else(auditd: Audi
 
     eventually(counted)
     written = leaves(auditd.journals / "audit-0")
-    assert len(folded()) < 20
+    assert len(folded()) <= time.monotonic() - began + 2, "one a second, whoever calls"
     assert {leaf["action"] for leaf in folded()} == {"FOLDED"}
     assert sum(leaf["action"] == "CALLED" for leaf in written) == 20
     assert not [leaf for leaf in written if leaf["action"] == "ALLOWED" or leaf.get("domain")]

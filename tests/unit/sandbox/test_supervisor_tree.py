@@ -1,14 +1,14 @@
 """Where the host has no cgroup to kill: a subreaper above each exec, and the end of all that is below it."""
 
 import os
-import signal
+import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from stockade_sandbox.supervisor import subreaper, tree
-from stockade_sandbox.supervisor.reactor import Reactor
+
+from support import trees
 
 FAMILY = {1: [2, 3], 2: [4], 4: [5, 6], 9: [10]}
 
@@ -20,51 +20,17 @@ def test_what_is_below(roots: list[int], expected: set[int]) -> None:
     assert set(tree.below(roots, FAMILY)) == expected
 
 
-def run(program: str) -> Callable[[], None]:
-    """What a child does: it becomes Python with a program."""
-    return lambda: os.execv(sys.executable, [sys.executable, "-S", "-c", program])
+def told(what: str, program: str) -> list[int]:
+    """What a process of its own says of a subreaper above `program`."""
+    script = Path(trees.__file__)
+    done = subprocess.run([sys.executable, script, what, program], stdout=subprocess.PIPE, timeout=30, check=True)
+    return [int(word) for word in done.stdout.split()]
 
 
-@pytest.fixture
-def started() -> Iterator[list[subreaper.Subreaper]]:
-    """Subreapers that a test started: whatever is left of them is ended."""
-    kept: list[subreaper.Subreaper] = []
-    yield kept
-    for each in kept:
-        for pid in [*tree.below([each.pid], tree.children()), each.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        os.waitpid(each.pid, os.WNOHANG)
-
-
-def until(condition: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 5
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
-
-
-def felled(pid: int) -> int:
-    """How many processes below it are left after a felling."""
-    left: list[int] = []
-    reactor = Reactor()
-    tree.Felling(lambda: tree.below([pid], tree.children()), reactor, left.append)
-    while not left:
-        reactor.turn()
-    return left[0]
-
-
-def test_it_tells_how_the_main_process_ended_and_ends_with_the_last(started: list[subreaper.Subreaper]) -> None:
-    found = subreaper.fork(run("import sys; sys.exit(7)"))
-    started.append(found)
-    status, used = until(found.told)  # type: ignore[misc]
-    assert os.waitstatus_to_exitcode(status) == 7
-    assert used["peak_kib"] > 0
-    os.waitpid(found.pid, 0)
-    started.clear()
+def test_it_tells_how_the_main_process_ended_and_ends_with_the_last() -> None:
+    code, peak_kib = told("ends", "import sys; sys.exit(7)")
+    assert code == 7
+    assert peak_kib > 0
 
 
 DAEMON = "import os, time; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); time.sleep(60)"
@@ -79,15 +45,10 @@ TREES = {
 
 
 @pytest.mark.parametrize("program", TREES.values(), ids=TREES)
-def test_a_felling_ends_all_that_is_below(started: list[subreaper.Subreaper], program: str) -> None:
-    found = subreaper.fork(run(program))
-    started.append(found)
-    time.sleep(0.3)
-    assert tree.below([found.pid], tree.children())
-    assert felled(found.pid) == 0
-    assert not tree.below([found.pid], tree.children())
-    os.waitpid(found.pid, 0)  # it had nothing left to wait for
-    started.clear()
+def test_a_felling_ends_all_that_is_below(program: str) -> None:
+    before, left, after = told("fells", program)
+    assert before > 0
+    assert (left, after) == (0, 0)
 
 
 def test_one_that_cannot_be_forked_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import grpc
 import pytest
 import yaml
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
+from stockade_cli.stack.accounts import Account
+from stockade_cli.stack.launch import command_line
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -32,7 +34,8 @@ class Pod:
         objects = yaml.safe_load_all((ROOT / f"deploy/kubernetes/base/{name}.yaml").read_text())
         [self.spec] = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "StatefulSet"]
         self.group = self.spec["securityContext"]["fsGroup"]
-        self.run, self.state = place / "run", place / "state"
+        self.run, self.state, self.stage = place / "run", place / "state", place / "stage"
+        self.stage.mkdir()
         for volume in (self.run, self.state):  # as Kubernetes hands a volume to fsGroup
             volume.mkdir(parents=True)
             os.chown(volume, 0, self.group)
@@ -42,11 +45,11 @@ class Pod:
         """A path of the pod as one of this machine."""
         return text.replace("/run/stockade", str(self.run)).replace("/var/lib/stockade", str(self.state))
 
-    def command(self, container: dict[str, Any], *words: str | Path) -> list[str | Path]:
+    def command(self, container: dict[str, Any], *words: str | Path) -> list[str]:
         """Under the container's uid, in the pod's group, without any capability."""
         uid, gid = container["securityContext"]["runAsUser"], self.spec["securityContext"]["runAsGroup"]
-        switch = ["setpriv", f"--reuid={uid}", f"--regid={gid}", f"--groups={self.group}", "--no-new-privs"]
-        return [*switch, "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=TERM", "--", *words]
+        account = Account(uid, gid, (self.group,))
+        return command_line(list(map(str, words)), account, [ROOT], self.stage)
 
     def prepare(self) -> None:
         """Run the init container."""

@@ -16,7 +16,7 @@ from stockade_sandbox.settings import PROFILES
 PROFILES_SHIPPED = catalogue(yaml.safe_load(PROFILES.read_text()))
 RULES = Rules(
     default_image="stockade/agent:latest",
-    images=("stockade/*", "docker.io/library/python@sha256:*"),
+    images=("stockade/*", "registry.example/python@sha256:*"),
     tiers=frozenset({Tier.RUNC}),
     accept_lower_tier=False,
     allow_host_network=False,
@@ -77,7 +77,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "a whole day and a second": ({"lifetime": 86401.0}, errors.LimitAboveProfile),
     "idle for longer than a day": ({"idle_timeout": 86401.0}, errors.LimitAboveProfile),
     "an image off the list": ({"image": "python:3"}, errors.ImageNotAllowed),
-    "an image by another digest's name": ({"image": "docker.io/library/python:latest"}, errors.ImageNotAllowed),
+    "an image by another digest's name": ({"image": "registry.example/python:latest"}, errors.ImageNotAllowed),
     "a wider network than default's": (
         {"agent_type": "stranger", "network_mode": NetworkMode.WHITELISTED},
         errors.LimitAboveProfile,

@@ -36,10 +36,16 @@ class Folds:
 
         Raises RecordUnavailable; what could not be written then, a later flush writes.
         """
-        while self._unwritten or self._counts:
-            self._unwritten = self._unwritten or [self._drawn() for _ in range(min(_AT_ONCE, len(self._counts)))]
-            await self._journal.append_many(self._unwritten)
-            self._unwritten = []
+        await self._write()  # what an earlier flush could not
+        counted, self._counts = self._counts, {}  # what is counted from here on waits for its second
+        self._unwritten = [_entry(fields, *held) for fields, held in counted.items()]
+        await self._write()
+
+    async def _write(self) -> None:
+        while self._unwritten:
+            batch = self._unwritten[:_AT_ONCE]
+            await self._journal.append_many(batch)
+            del self._unwritten[: len(batch)]
 
     async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
         """Flush each second, for ever; `before` adds what is only counted elsewhere."""
@@ -60,6 +66,6 @@ class Folds:
             lost = len(self._unwritten) + len(self._counts)
             log.error("the last folded entries could not be written", extra={"entries": lost, "error": str(error)})
 
-    def _drawn(self) -> Entry:
-        fields, (count, since_ns) = self._counts.popitem()
-        return Entry(**dict(fields), metadata={"count": count, "since_ns": since_ns})
+
+def _entry(fields: tuple[tuple[str, Any], ...], count: int, since_ns: int) -> Entry:
+    return Entry(**dict(fields), metadata={"count": count, "since_ns": since_ns})

@@ -14,22 +14,13 @@ from stockade_network_policy.domain.limits import MINUTE_US
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore
 
+from support.clock import Clock
 from support.redis_server import RedisServer, redis_server
 
 START = 1_790_000_000_123_456
 SECOND = 1_000_000
 PATIENT_S = 10.0  # what is tested here is what is counted, on a machine however busy
 TEN = Limits(requests_per_minute=60, requests_per_hour=1000, burst_size=10)
-
-
-class Clock:
-    """Microseconds that stand still until they are turned."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +31,7 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(START)
 
 
 @pytest.fixture

@@ -17,21 +17,13 @@ from stockade_network_policy.domain.limits import Usage
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.permits import Messages
 
+from support.clock import Clock
 from support.redis_server import RedisServer, redis_server
 
+START = 1_790_000_000_123_456  # µs
 SECOND = 1_000_000
 SLOW = Limits(requests_per_minute=1, requests_per_hour=1000, burst_size=10, max_tunnels=3)
 QUICK = Limits(requests_per_minute=120, requests_per_hour=200, burst_size=10, max_tunnels=3)
-
-
-class Clock:
-    """Microseconds that stand still until they are turned."""
-
-    def __init__(self) -> None:
-        self.now = 1_790_000_000_123_456
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +60,7 @@ async def given_back(*stores: RedisLimits) -> None:
 async def test_what_was_given_back_never_lets_more_through(redis: RedisServer, seed: int) -> None:
     """Beside a counter that never saw the late ones, which overlap, and are given back while others come."""
     redis.empty()
-    rng, clock = random.Random(seed), Clock()
+    rng, clock = random.Random(seed), Clock(START)
     store, ideal = RedisLimits(redis.url, clock, 10.0), MemoryLimits(clock)
     limits, late = rng.choice((SLOW, QUICK)), dict[str, str]()
     for number in range(250):
@@ -97,7 +89,7 @@ async def test_what_was_given_back_never_lets_more_through(redis: RedisServer, s
 
 async def test_what_another_late_one_was_given_back_is_not_counted_on(redis: RedisServer) -> None:
     redis.empty()
-    clock = Clock()
+    clock = Clock(START)
     store, ideal = RedisLimits(redis.url, clock, 10.0), MemoryLimits(clock)
     await take_late(store, QUICK, "one", "")
     await take_late(store, QUICK, "two", "")
@@ -112,7 +104,7 @@ async def test_what_another_late_one_was_given_back_is_not_counted_on(redis: Red
 
 async def test_on_a_clock_that_stands_still_exactly_the_burst_passes(redis: RedisServer) -> None:
     redis.empty()
-    rng, clock = random.Random(7), Clock()
+    rng, clock = random.Random(7), Clock(START)
     store, passed = RedisLimits(redis.url, clock, 10.0), 0
     for number in range(80):
         if rng.random() < 0.5:

@@ -2,12 +2,7 @@
 
 from stockade_agent.near_cache import NearCache
 
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 def test_serves_for_a_minute_at_most() -> None:

@@ -6,15 +6,7 @@ from stockade_network_policy import names
 from stockade_network_policy.domain.limits import Refusal
 from stockade_network_policy.names import NameBudget
 
-
-class Clock:
-    """Seconds, as a test turns them."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 def test_so_many_and_no_more_until_the_oldest_is_a_minute_old() -> None:

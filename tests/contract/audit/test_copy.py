@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 from stockade_audit.daemon.adapters.copy_memory import MemoryCopy
 from stockade_audit.daemon.adapters.copy_postgres import PostgresCopy
@@ -13,7 +12,7 @@ from stockade_audit.daemon.domain.copy import CopiedEntry, copied_entry
 from stockade_audit.daemon.domain.errors import CopyRefused
 from stockade_audit.daemon.domain.ports import Copy
 from stockade_audit.entry import encode_leaf, leaf_fields
-from stockade_audit.tree import Frontier, leaf_hash
+from stockade_audit.tree import Frontier
 
 from support.journals import entry
 from support.postgres import PostgresServer
@@ -49,7 +48,7 @@ def entries(count: int, first: int = 0, **fields: Any) -> list[CopiedEntry]:
         leaf = encode_leaf(
             leaf_fields(entry(position, id=f"id-{position}", time_ns=1_795_510_539_123_456_789, **fields), "test")
         )
-        made.append(copied_entry(position, leaf_hash(leaf), leaf, orjson.loads(leaf)))
+        made.append(copied_entry(position, leaf))
     return made
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from stockade_rpckit import threads
+from stockade_rpckit.folds import Folds
 from stockade_rpckit.logs import get_logger
 
 from stockade_audit import Action, Entry, Journal, RecordUnavailable
@@ -28,7 +29,6 @@ IDLE_S = 0.1
 RETRY_S = 1.0
 HEAD_S = 1.0
 PRUNE_S = 600.0
-FOLD_S = 1.0
 ERASED_S = 60.0
 RETENTION_S = 3600.0
 LAG_NS = 10_000_000_000
@@ -127,13 +127,13 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
 
 async def fold_claims(claims: Claims, journal: Journal) -> None:
     """Write once a second how many claims of which agent were refused."""
-    while True:
-        await asyncio.sleep(FOLD_S)
+    folds = Folds(journal)
+
+    async def count_refused() -> None:
         for agent, count in claims.take_refused().items():
-            told = {"count": count}
-            entry = Entry(action=Action.FOLDED, reason="CLAIMS_TOO_FAST", agent=agent, metadata=dict(told))
-            with suppress(RecordUnavailable):  # its journal counts what it refuses
-                await journal.append(entry)
+            folds.add({"action": Action.FOLDED, "reason": "CLAIMS_TOO_FAST", "agent": agent}, count)
+
+    await folds.run(count_refused)
 
 
 async def keep_erased(eraser: Eraser, journal: Journal, resumed: Forgotten) -> None:

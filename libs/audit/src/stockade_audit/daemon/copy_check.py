@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
-
 from stockade_audit.daemon.domain.copy import CopiedEntry, copied_entry
 from stockade_audit.daemon.domain.errors import CopyUnavailable
 from stockade_audit.daemon.domain.ports import Copy
 from stockade_audit.reader import Follower
-from stockade_audit.tree import EMPTY_ROOT, Frontier, leaf_hash
+from stockade_audit.tree import EMPTY_ROOT, Frontier
 from stockade_audit.verification import Report, Verdict
 
 
@@ -43,7 +41,7 @@ def _entries(directory: Path) -> Iterator[CopiedEntry]:
     try:
         while located := follower.poll():
             for at in located:
-                yield copied_entry(at.position, leaf_hash(at.leaf), at.leaf, orjson.loads(at.leaf))
+                yield copied_entry(at.position, at.leaf)
     finally:
         follower.close()
 

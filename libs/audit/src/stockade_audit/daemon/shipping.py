@@ -5,16 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import orjson
-
-from stockade_audit.daemon.domain.copy import Copied, CopiedEntry, copied_entry
+from stockade_audit.daemon.domain.copy import Copied, copied_entry
 from stockade_audit.daemon.domain.errors import CopyRefused, CopyUnavailable
 from stockade_audit.daemon.domain.ports import Copy
 from stockade_audit.daemon.indexing import Indexer
 from stockade_audit.daemon.reading import Reading
 from stockade_audit.errors import JournalDamaged
-from stockade_audit.reader import Located
-from stockade_audit.tree import leaf_hash
 
 WATCHED: Final = 600  # seconds of growth remembered
 
@@ -83,7 +79,7 @@ class Shipper:
         try:
             if not self._proven(slot, size) or size <= first:
                 return False
-            entries = [_copied(at) for at in self._reading(slot, first).take(size)]
+            entries = [copied_entry(at.position, at.leaf) for at in self._reading(slot, first).take(size)]
             end = first + len(entries)
             self.copy.add(slot, entries, self.indexer.hashes(slot).root(end))
         except (CopyRefused, JournalDamaged) as error:
@@ -113,7 +109,3 @@ class Shipper:
         for reading in self._readings.values():
             reading.close()
         self._readings.clear()
-
-
-def _copied(at: Located) -> CopiedEntry:
-    return copied_entry(at.position, leaf_hash(at.leaf), at.leaf, orjson.loads(at.leaf))

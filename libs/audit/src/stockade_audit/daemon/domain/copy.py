@@ -4,13 +4,15 @@ Copies carry each leaf's exact bytes, which tie an entry to the signed tree, and
 fleet is asked by. None of these is personal: a copy lies outside the reach of this machine's keys.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from stockade_audit.daemon.domain.errors import CopyRefused
 from stockade_audit.entry import parse_time
-from stockade_audit.tree import Frontier
+from stockade_audit.tree import Frontier, leaf_hash
 
 # What a copy keeps of an entry beside its leaf and its time: members of the leaf, as text, "" for none.
 COLUMNS: Final = ("id", "service", "action", "agent_type", "domain", "reason", "rule", "status", "trace_id")
@@ -36,10 +38,11 @@ class CopiedEntry:
     columns: tuple[str, ...]
 
 
-def copied_entry(position: int, hash_: bytes, leaf: bytes, members: Mapping[str, Any]) -> CopiedEntry:
-    """How the copy has a leaf, whose members these are."""
+def copied_entry(position: int, leaf: bytes) -> CopiedEntry:
+    """How the copy has the leaf at this position."""
+    members = orjson.loads(leaf)
     columns = tuple(_text(members.get(name, "")) for name in COLUMNS)
-    return CopiedEntry(position, hash_, leaf, parse_time(members["time"]) // 1000, columns)
+    return CopiedEntry(position, leaf_hash(leaf), leaf, parse_time(members["time"]) // 1000, columns)
 
 
 def grow(tree: Frontier, slot: str, entries: Sequence[CopiedEntry], root: bytes) -> None:

@@ -182,4 +182,4 @@ class Filter:
 
 def new_name(prefix: str = "sb") -> str:
     """A name that has not been: 60 random bits."""
-    return f"{prefix}-{''.join(secrets.choice(NAME_ALPHABET) for _ in range(12))}"
+    return f"{prefix}-{''.join(NAME_ALPHABET[byte & 31] for byte in secrets.token_bytes(12))}"

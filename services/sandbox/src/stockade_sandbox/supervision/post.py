@@ -11,6 +11,7 @@ from pathlib import Path
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.domain.execution import Command, SupervisorAbsent, TooManyExecs
+from stockade_sandbox.domain.sandbox import new_name
 from stockade_sandbox.supervision.absence import end_of_absence
 from stockade_sandbox.supervision.doors import Doors
 from stockade_sandbox.supervision.execution import Execution
@@ -23,7 +24,7 @@ from stockade_sandbox.supervision.orders import order
 from stockade_sandbox.supervision.placement import Placement
 from stockade_sandbox.supervision.prepared import Place, Preparation, Prepared
 from stockade_sandbox.supervision.pulse import Pulse
-from stockade_sandbox.supervision.roster import Roster, new_id
+from stockade_sandbox.supervision.roster import Roster
 from stockade_sandbox.supervision.secrets import Secrets
 from stockade_sandbox.supervision.spans import ExecSpans
 from stockade_sandbox.supervisor import frames
@@ -175,7 +176,7 @@ class Post:
     def _next(self) -> tuple[int, str]:
         """Number and id of a new exec."""
         number, self._next_number = self._next_number, self._next_number + 1
-        return number, new_id()
+        return number, new_name("ex")
 
     def find(self, exec_id: str) -> Execution:
         """The exec of that id. Raises ExecNotFound."""

@@ -1,19 +1,11 @@
 """The execs of one sandbox that can be asked about."""
 
-import secrets
-
 from stockade_sandbox.domain.errors import RequestIdReused
 from stockade_sandbox.domain.execution import Command, ExecNotFound
-from stockade_sandbox.domain.sandbox import NAME_ALPHABET
 from stockade_sandbox.supervision.execution import Execution
 
 MOST_ENDED = 32
 """Ended execs that can still be asked about, output included."""
-
-
-def new_id() -> str:
-    """An id that no exec has had: 60 random bits."""
-    return "ex-" + "".join(NAME_ALPHABET[byte & 31] for byte in secrets.token_bytes(12))
 
 
 class Roster:

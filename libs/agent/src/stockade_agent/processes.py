@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,17 +88,20 @@ class AsyncProcess:
         """End its input."""
         await self._tell(close_stdin=True)
 
-    @asynccontextmanager
-    async def feeding(self, data: bytes) -> AsyncIterator[None]:
+    def feeding(self, data: bytes) -> AbstractAsyncContextManager[None]:
         """While the block runs, give it `data` piece by piece as it takes it, and then the end of its input."""
+        return self.sending(_inputs(data))
 
-        async def feed() -> None:
+    @asynccontextmanager
+    async def sending(self, inputs: AsyncIterator[exec_service_pb2.ExecInput]) -> AsyncIterator[None]:
+        """While the block runs, give it inputs of the contract as they come, until it ends."""
+
+        async def send() -> None:
             with suppress(StockadeError, asyncio.InvalidStateError):  # grpc.aio's ways to say that it has ended
-                for at in range(0, len(data), CHUNK_BYTES):
-                    await self.write(data[at : at + CHUNK_BYTES])
-                await self.close_stdin()
+                async for each in inputs:
+                    await self.send(each)
 
-        task = asyncio.create_task(feed())
+        task = asyncio.create_task(send())
         try:
             yield
         finally:
@@ -137,14 +140,16 @@ class AsyncProcess:
                     case "stderr":
                         yield "stderr", event.stderr.data
 
-    async def wait(self) -> Result:
-        """Its end, and the output that nobody has read from `output`."""
+    async def wait(self, on_output: Callable[[Stream, bytes], None] | None = None) -> Result:
+        """Its end, and the output that nobody has read from `output`; `on_output` gets each piece as it comes."""
         from stockade_agent.sandbox import Result
 
-        kept: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        kept: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
         async with aclosing(self.output()) as pieces:
             async for stream, data in pieces:
                 kept[stream].append(data)
+                if on_output is not None:
+                    on_output(stream, data)
         assert self.ending is not None, "output ends with the ending or an error"
         return Result(b"".join(kept["stdout"]), b"".join(kept["stderr"]), self.ending)
 
@@ -322,6 +327,14 @@ class Pty:
     def open(self, *args: str, **how: Any) -> Process:
         """As `AsyncPty.open`."""
         return Process(self._portal.run(self._inner.open(*args, **how)), self._portal)
+
+
+async def _inputs(data: bytes) -> AsyncIterator[exec_service_pb2.ExecInput]:
+    from stockade.sandbox.v1 import exec_service_pb2
+
+    for at in range(0, len(data), CHUNK_BYTES):
+        yield exec_service_pb2.ExecInput(stdin=data[at : at + CHUNK_BYTES])
+    yield exec_service_pb2.ExecInput(close_stdin=True)
 
 
 def _info(message: exec_service_pb2.ExecInfo) -> ProcessInfo:

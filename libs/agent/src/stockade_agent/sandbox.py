@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from stockade_agent.archive import pack, unpack
 from stockade_agent.client import blocking, trace_metadata, typed_errors
 from stockade_agent.ending import Ending as Ending
 from stockade_agent.ending import Result as Result
-from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from stockade_agent.client import AsyncStockade, Portal
     from stockade_agent.files import AsyncFiles, Files
-    from stockade_agent.processes import AsyncCommands, AsyncProcess, AsyncPty, Commands, Pty
+    from stockade_agent.processes import AsyncCommands, AsyncProcess, AsyncPty, Commands, Pty, Stream
 
 WORKSPACE = "/workspace"
 _SPOOL_BYTES = 16 * 1024 * 1024
@@ -153,18 +151,16 @@ class AsyncSandbox:
         program that fails is no error: see `Result.ending`. Raises StockadeError when it could not be run.
         """
         listeners = {"stdout": on_stdout, "stderr": on_stderr}
-        kept: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+
+        def on_output(stream: Stream, data: bytes) -> None:
+            if (listener := listeners[stream]) is not None:
+                listener(data)
+
         async with (
             await self._start(command(args, env, cwd, timeout), no_stdin=not stdin) as process,
             process.feeding(stdin) if stdin else nullcontext(),
-            aclosing(process.output()) as pieces,
         ):
-            async for stream, data in pieces:
-                kept[stream].append(data)
-                if (listener := listeners[stream]) is not None:
-                    listener(data)
-        assert process.ending is not None, "output ends with the ending or an error"
-        return Result(b"".join(kept["stdout"]), b"".join(kept["stderr"]), process.ending)
+            return await process.wait(on_output)
 
     async def exec(
         self, program: exec_service_pb2.Command, inputs: AsyncIterator[exec_service_pb2.ExecInput]
@@ -173,14 +169,13 @@ class AsyncSandbox:
 
         Closing the iterator cancels the program. Raises StockadeError.
         """
-        async with await self._start(program) as process:
-            sending = asyncio.create_task(_send(process, inputs))
-            try:
-                async with aclosing(process.events()) as events:
-                    async for event in events:
-                        yield event
-            finally:
-                sending.cancel()
+        async with (
+            await self._start(program) as process,
+            process.sending(inputs),
+            aclosing(process.events()) as events,
+        ):
+            async for event in events:
+                yield event
 
     async def _start(self, program: exec_service_pb2.Command, **start: Any) -> AsyncProcess:
         from stockade_agent.processes import AsyncProcess
@@ -354,9 +349,3 @@ def command(
 
     limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
     return exec_service_pb2.Command(args=args, env=env or {}, cwd=cwd, timeout=limit)
-
-
-async def _send(process: AsyncProcess, inputs: AsyncIterator[exec_service_pb2.ExecInput]) -> None:
-    with suppress(StockadeError, asyncio.InvalidStateError):  # grpc.aio's ways to say that it has ended
-        async for each in inputs:
-            await process.send(each)

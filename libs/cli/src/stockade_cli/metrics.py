@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from stockade_rpckit.metrics import CONTENT_TYPE, Families
 
+from stockade_cli.addresses import Address, Listening
 from stockade_cli.connection import current_settings
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.output import say
@@ -24,13 +24,18 @@ ANSWER_S = 5.0
 
 
 @click.command()
-@click.option("--listen", metavar="ADDRESS:PORT", help="Serve them to Prometheus on a loopback address.")
+@click.option(
+    "--listen",
+    type=Address("127.0.0.1:9464"),
+    metavar="ADDRESS:PORT",
+    help="Serve them to Prometheus on a loopback address.",
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The token that Prometheus has to send; made where there is none.",
 )
-def metrics(listen: str | None, token_file: Path | None) -> None:
+def metrics(listen: Listening | None, token_file: Path | None) -> None:
     """Print the services' metrics, or serve them to Prometheus.
 
     A label tells the service; stockade_up tells which of them answer. For operators and auditors.
@@ -101,18 +106,14 @@ def _directory(settings: StackSettings) -> Path:
     )
 
 
-def _loopback(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    try:
-        address, number = IPv4Address(host), int(port)
-    except ValueError as error:
-        raise click.BadParameter(f"want 127.0.0.1:9464 or the like: {error}", param_hint="--listen") from error
-    if not address.is_loopback:
+def _loopback(listen: Listening) -> tuple[str, int]:
+    if not listen.address.is_loopback or listen.address.version != 4:
         raise click.BadParameter(
-            f"{host} is no loopback address: let a Prometheus agent of this machine, or a sidecar, carry them on",
+            f"{listen.address} is no loopback address of IPv4: let a Prometheus agent of this machine, or a sidecar, "
+            "carry them on",
             param_hint="--listen",
         )
-    return host, number
+    return str(listen.address), listen.port
 
 
 def _token(path: Path) -> str:

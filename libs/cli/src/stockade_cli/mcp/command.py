@@ -1,6 +1,5 @@
 """`stockade mcp`."""
 
-import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,6 +10,7 @@ import click
 from stockade_agent.client import AsyncStockade
 from stockade_rpckit import tracing
 
+from stockade_cli.addresses import Address, Listening
 from stockade_cli.connection import operator_settings
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
@@ -25,13 +25,18 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @sandbox_options
 @click.option("--idle-timeout", type=Duration(), default="15m", show_default=True, metavar="D",
               help="End a sandbox that nothing ran in for so long.")  # fmt: skip
-@click.option("--http", metavar="HOST:PORT", help="Serve by streamable HTTP instead of standard input and output.")
+@click.option(
+    "--http",
+    type=Address("127.0.0.1:8765"),
+    metavar="ADDRESS:PORT",
+    help="Serve by streamable HTTP instead of standard input and output.",
+)
 @click.option("--tokens", type=_FILE, metavar="FILE", help="With --http: who may use it, lines of TOKEN AGENT [TYPE].")
 @click.option("--tls-cert", type=_FILE, metavar="FILE", help="With --http: the certificate, PEM.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="With --http: its key, PEM.")
 def mcp(
     idle_timeout: timedelta,
-    http: str | None,
+    http: Listening | None,
     tokens: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -57,8 +62,11 @@ def mcp(
         raise click.UsageError("--http takes --tokens FILE: without a token nobody may use it")
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key go together")
-    host, port = _address(http, tls=tls_cert is not None)
-    run_interruptible(_http(settings.run_dir, request, host, port, tokens, tls_cert, tls_key))
+    if not (http.address.is_loopback or tls_cert):
+        raise click.UsageError(
+            f"{http.address} can be reached from elsewhere: --http takes --tls-cert and --tls-key there"
+        )
+    run_interruptible(_http(settings.run_dir, request, http, tokens, tls_cert, tls_key))
 
 
 async def _stdio(run_dir: Path, request: dict[str, Any]) -> None:
@@ -74,7 +82,7 @@ async def _stdio(run_dir: Path, request: dict[str, Any]) -> None:
 
 
 async def _http(
-    run_dir: Path, request: dict[str, Any], host: str, port: int, tokens: Path, cert: Path | None, key: Path | None
+    run_dir: Path, request: dict[str, Any], http: Listening, tokens: Path, cert: Path | None, key: Path | None
 ) -> None:
     import uvicorn
     from mcp.server.auth.settings import AuthSettings
@@ -84,14 +92,13 @@ async def _http(
     from stockade_cli.mcp.server import build
     from stockade_cli.mcp.tokens import Tokens
 
-    scheme = "https" if cert else "http"
-    url = AnyHttpUrl(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+    url, host = AnyHttpUrl(f"{'https' if cert else 'http'}://{http}"), str(http.address)
     async with _traced(run_dir) as stockade:
         desk = HandedOut(stockade, request)
         auth = AuthSettings(issuer_url=url, resource_server_url=None)
         server = build(stockade, desk, verifier=Tokens(tokens), auth=auth)
         config = uvicorn.Config(
-            server.streamable_http_app(host=host), host=host, port=port, log_level="warning",
+            server.streamable_http_app(host=host), host=host, port=http.port, log_level="warning",
             ssl_certfile=cert, ssl_keyfile=key, timeout_graceful_shutdown=5,
         )  # fmt: skip
         say(f"stockade: serving MCP on {url}mcp")
@@ -110,16 +117,3 @@ async def _traced(run_dir: Path) -> AsyncIterator[AsyncStockade]:
             yield stockade
     finally:
         tracing.shutdown()
-
-
-def _address(text: str, *, tls: bool) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-        number = int(port)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no ADDRESS:PORT, e.g. 127.0.0.1:8765", param_hint="--http") from error
-    if not loopback and not tls:
-        raise click.UsageError(f"{host} can be reached from elsewhere: --http takes --tls-cert and --tls-key there")
-    return host, number

@@ -10,10 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from typing import Any, Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver.exceptions import ToolError
 from stockade_agent.client import AsyncStockade
 from stockade_agent.errors import NotFound, StockadeError
 from stockade_agent.sandbox import AsyncSandbox
+
+from stockade_cli.errors import failed
 
 GONE = frozenset({"SANDBOX_NOT_FOUND", "SANDBOX_NOT_RUNNING", "SANDBOX_LOST"})
 
@@ -69,10 +72,8 @@ class HandedOut:
 
     async def create(self) -> AsyncSandbox:
         """A new sandbox for the caller. Raises ToolError."""
-        token = get_access_token()
-        assert token is not None, "no call comes through without one"
-        claims = token.claims or {}
-        sandbox = AsyncSandbox(self._stockade, **self._request | claims)
+        token = _token()
+        sandbox = AsyncSandbox(self._stockade, **self._request | (token.claims or {}))
         with tool_errors():
             await sandbox.create()
         self._sandboxes[token.client_id, sandbox.name] = sandbox
@@ -87,7 +88,7 @@ class HandedOut:
     @asynccontextmanager
     async def use(self, handle: str) -> AsyncIterator[AsyncSandbox]:
         """The caller's sandbox of that name."""
-        sandbox = self._sandboxes.get((_client(), handle))
+        sandbox = self._sandboxes.get((_token().client_id, handle))
         if sandbox is None:
             raise ToolError(f"you have no sandbox {handle!r}: create_sandbox makes one and tells its name")
         try:
@@ -102,7 +103,7 @@ class HandedOut:
         await asyncio.gather(*map(_end, self._sandboxes.values()))
 
     def _forget(self, handle: str) -> None:
-        self._sandboxes.pop((_client(), handle), None)
+        self._sandboxes.pop((_token().client_id, handle), None)
 
 
 class Gone(ToolError):
@@ -115,8 +116,7 @@ def tool_errors(after: str = "") -> Iterator[None]:
     try:
         yield
     except StockadeError as error:
-        wrong = "; ".join(f"{field}: {what}" for field, what in error.violations)
-        line = f"{error.message}{f' ({wrong})' if wrong else ''} [{error.reason or error.code}]"
+        line = failed(error).message
         raise (Gone(f"{line}. {after}") if error.reason in GONE else ToolError(line)) from error
 
 
@@ -125,7 +125,7 @@ async def _end(sandbox: AsyncSandbox) -> None:
         await sandbox.delete()
 
 
-def _client() -> str:
+def _token() -> AccessToken:
     token = get_access_token()
     assert token is not None, "no call comes through without one"
-    return token.client_id
+    return token

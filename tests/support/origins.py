@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import ipaddress
 import mimetypes
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+_BODY_S = 1.0  # how long an announced body is waited for
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Origin:
         """Answers each request head with `reply`; what is no HTTP is counted and kept open."""
         self.connections += 1
         try:
-            while data := await reader.read(65536):
+            while data := await _message(reader):
                 self.bytes += len(data)
                 heads = [part.decode("latin-1") for part in data.split(b"\r\n\r\n") if part]
                 self.heads += heads
@@ -57,6 +60,27 @@ class Origin:
             pass
         finally:
             writer.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """What comes at once, and the rest of the body that its last head announces: an answer before would cut it off."""
+    data = await reader.read(65536)
+    while (missing := _missing(data)) > 0:
+        try:
+            more = await asyncio.wait_for(reader.read(missing), _BODY_S)
+        except TimeoutError:
+            break  # it announces what it does not send
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _missing(data: bytes) -> int:
+    head, ends, body = data.rpartition(b"\r\n\r\n")
+    last = head.rpartition(b"\r\n\r\n")[2]
+    announced = re.search(rb"\r\ncontent-length: *(\d{1,9})", last, re.IGNORECASE)
+    return int(announced[1]) - len(body) if ends and announced else 0
 
 
 def files(directory: Path) -> Callable[[str], bytes]:

@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import stat
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,23 +88,19 @@ def test_a_destroyed_key_is_in_no_file(tmp_path: Path) -> None:
 
 def test_processes_that_meet_agree_on_every_key(tmp_path: Path) -> None:
     names = [KeyName(f"s-{n}", "claim", "2026-11") for n in range(60)]
-    found: list[dict[KeyName, object]] = []
 
-    def obtain(order: int) -> None:
+    def obtain(order: int) -> dict[KeyName, object]:
         store = SqliteKeyStore(tmp_path / "keys")
         got: dict[KeyName, object] = {}
         for name in names[::order]:
             got |= store.obtain([name])
-        found.append(got)
         store.close()
+        return got
 
-    threads = [threading.Thread(target=obtain, args=(order,)) for order in (1, -1, 1, -1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert all(got == found[0] for got in found)
+    with ThreadPoolExecutor(4) as threads:
+        first, *others = threads.map(obtain, (1, -1, 1, -1))
+    assert len(first) == len(names)
+    assert all(got == first for got in others)
 
 
 @pytest.mark.parametrize("harm", ["gone", "no database", "a directory"])

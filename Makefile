@@ -1,9 +1,10 @@
 # Every target is one script, so that CI, people and other scripts run the same thing.
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-long test-engines bench acceptance gen lint scan image setup lock
+.PHONY: help run down test test-long test-engines bench acceptance gen lint scan image setup lock clients \
+  conformance
 
 help: ## Print this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything and tell the story of one agent, from a fresh clone on
 	@scripts/run
@@ -44,7 +45,6 @@ setup: ## Install what development needs, pinned and hashed
 lock: ## Pin the dependencies anew: requirements/*.txt
 	@scripts/setup && scripts/lock --upgrade
 
-.PHONY: clients conformance
 clients: ## Generate clients: make clients LANG=go|typescript|java|rust|all
 	@scripts/setup && scripts/clients $(if $(filter command,$(firstword $(origin LANG))),$(LANG),all)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import sqlite3
 import threading
 from collections import deque
@@ -11,7 +10,8 @@ from typing import Any
 
 from stockade_rpckit import threads
 
-from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
+from stockade_sandbox.adapters.documents import document, sandbox_of, snapshot_of
+from stockade_sandbox.domain.sandbox import Sandbox
 from stockade_sandbox.domain.snapshot import Snapshot
 
 REQUEST_SECONDS = 86400.0
@@ -43,18 +43,18 @@ class SqliteRegistry:
 
     async def put(self, sandbox: Sandbox) -> None:
         """See `Registry.put`."""
-        row = (sandbox.name, sandbox.created_at, json.dumps(dataclasses.asdict(sandbox)))
+        row = (sandbox.name, sandbox.created_at, document(dataclasses.replace(sandbox, node="")))
         await self._write("INSERT OR REPLACE INTO sandboxes VALUES (?, ?, ?)", row)
 
     async def get(self, name: str) -> Sandbox | None:
         """See `Registry.get`."""
         rows = await threads.run(self._execute, "SELECT document FROM sandboxes WHERE name = ?", (name,))
-        return _sandbox(rows[0][0]) if rows else None
+        return sandbox_of(rows[0][0]) if rows else None
 
     async def all(self) -> list[Sandbox]:
         """See `Registry.all`."""
         query = "SELECT document FROM sandboxes ORDER BY created_at DESC, name DESC"
-        return [_sandbox(document) for (document,) in await threads.run(self._execute, query)]
+        return [sandbox_of(text) for (text,) in await threads.run(self._execute, query)]
 
     async def forget(self, names: Iterable[str]) -> None:
         """See `Registry.forget`."""
@@ -76,13 +76,13 @@ class SqliteRegistry:
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """See `Registry.put_snapshot`."""
-        row = (snapshot.name, snapshot.created_at, json.dumps(dataclasses.asdict(snapshot)))
+        row = (snapshot.name, snapshot.created_at, document(snapshot))
         await self._write("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
 
     async def snapshots(self) -> list[Snapshot]:
         """See `Registry.snapshots`."""
         query = "SELECT document FROM snapshots ORDER BY created_at DESC, name DESC"
-        return [_snapshot(document) for (document,) in await threads.run(self._execute, query)]
+        return [snapshot_of(text) for (text,) in await threads.run(self._execute, query)]
 
     async def forget_snapshot(self, name: str) -> None:
         """See `Registry.forget_snapshot`."""
@@ -139,32 +139,3 @@ class _Statement:
     parameters: tuple[Any, ...]
     taken: bool = False
     failure: sqlite3.Error | None = None
-
-
-def _sandbox(document: str) -> Sandbox:
-    fields = json.loads(document)
-    return Sandbox(
-        **fields
-        | _common(fields)
-        | {
-            "state": State(fields["state"]),
-            "reason": Reason(fields["reason"]),
-            "cpus": tuple(fields["cpus"]),
-            "warnings": tuple(fields["warnings"]),
-        }
-    )
-
-
-def _snapshot(document: str) -> Snapshot:
-    fields = json.loads(document)
-    return Snapshot(**fields | _common(fields))
-
-
-def _common(fields: dict[str, Any]) -> dict[str, Any]:
-    """What sandboxes and snapshots have alike that JSON has no type for."""
-    return {
-        "tier": Tier(fields["tier"]),
-        "network_mode": NetworkMode(fields["network_mode"]),
-        "limits": Limits(**fields["limits"]),
-        "allowed_domains": tuple(fields["allowed_domains"]),
-    }

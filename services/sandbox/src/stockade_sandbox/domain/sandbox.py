@@ -54,9 +54,12 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     SUPERVISOR_GONE = "SUPERVISOR_GONE"
     NODE_DRAINED = "NODE_DRAINED"
+    NODE_LOST = "NODE_LOST"
 
 
-LOST_REASONS = frozenset({Reason.KILLED, Reason.REMOVED, Reason.OUT_OF_MEMORY, Reason.SUPERVISOR_GONE})
+LOST_REASONS = frozenset(
+    {Reason.KILLED, Reason.REMOVED, Reason.OUT_OF_MEMORY, Reason.SUPERVISOR_GONE, Reason.NODE_LOST}
+)
 """Reasons that nobody asked for: the sandbox is LOST, not ENDED."""
 
 
@@ -85,6 +88,8 @@ class Sandbox:
     tier: Tier
     cpus: tuple[int, ...]
     """The host's cores that it is pinned to."""
+    node: str = ""
+    """The node it lives on; empty: this one."""
     init_pid: int = 0
     """The host's pid of its init process; 0 until it runs."""
     snapshot: str = ""

@@ -18,7 +18,7 @@ from .reactor import READ, WRITE, Reactor
 class Exec:
     """An exec from fork to release. `number` and `note` are the host's; the note is given back after a reconnect."""
 
-    def __init__(self, number: int, child: spawn.Child, reactor: Reactor, line: Line) -> None:
+    def __init__(self, number: int, child: spawn.Child, entering: bool, reactor: Reactor, line: Line) -> None:
         self.number = number
         self.note = ""
         self.pid = child.pid
@@ -30,6 +30,7 @@ class Exec:
         self._reactor = reactor
         self._line = line
         self.prepared = True  # and nobody has asked for it yet
+        self.entering = entering  # and is not in its place yet
         self._order: spawn.Order | None = None  # until the word comes
         self._packed = b""  # what the child has not taken yet of its order
         self._open = {fd for fd in (child.stdout, child.stderr) if fd >= 0}
@@ -58,13 +59,17 @@ class Exec:
         if self._child.go < 0 or self._order is None:
             return False
         self._packed, self._order = self._order.pack(traceparent[:128]), None
-        if self.running:  # another program of this uid may have stopped it while it waited
-            os.kill(self.pid, signal.SIGCONT)
+        self.go_on()
         alive = self._hand_over()
         if self._packed:
             self._reactor.watch(self._child.go, WRITE, self._on_go)
         self._watch_output()
         return alive
+
+    def go_on(self) -> None:
+        """Another program of this uid may have stopped it while it waited."""
+        if self.running:
+            os.kill(self.pid, signal.SIGCONT)
 
     def give(self, data: bytes) -> None:
         """Bytes for its standard input. Raises FrameError when the host sends more than it was allowed."""
@@ -177,11 +182,16 @@ class Exec:
         return True
 
     def _on_status(self, _events: int) -> None:
-        """The status pipe ended (the program runs) or says why there is none."""
+        """The child is in its place; or the pipe ended (the program runs), or says why there is none."""
         try:
             report = os.read(self._child.status, 64)
         except BlockingIOError:
             return
+        if self.entering and report.startswith(spawn.ENTERED):
+            self.entering, report = False, report.removeprefix(spawn.ENTERED)
+            self._line.send_json(frames.FORKED, self.number, {"pid": self.pid})
+            if not report:
+                return
         if self.prepared:
             self.discard()
             return

@@ -48,7 +48,8 @@ PING = 10  # bytes, repeated in PONG
 KILL = 11  # empty: kill the tree, for tiers in which the host has no cgroup to do so
 QUIESCE = 13  # empty: close every connection to the host, this one too, and dial anew
 SECRET = 14  # {"secret"}: what proves the supervisor from now on; answered by RENEWED
-PREPARE = 12  # empty: fork the child of an exec that will be asked for; answered by FORKED or FAILED
+PREPARE = 12  # {"entrances", "terminal"} and so many open files: fork a child that enters its cgroup by them, for an
+# exec that will be asked for; answered by FORKED once it has, or FAILED
 
 # START is answered by FORKED or FAILED, and the child waits for GO. For a child that was prepared it has "go", the
 # payload of GO to be obeyed at once, or "hold": true, to wait for GO; no FORKED follows then, and FAILED with the step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ from .reactor import READ, WRITE, Reactor
 
 _HIGH = 512 * 1024
 """Bytes waiting to be sent above which execs stop reading their programs' output."""
+
+_MOST_DESCRIPTORS = 8
+"""Open files that come with one frame."""
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.005, 1.0
 _PAUSE_ASKED_FOR_S = 0.05
@@ -28,6 +32,7 @@ class Line:
         self._out: deque[bytes] = deque()
         self._out_size = 0
         self._was_congested = False
+        self._handed: deque[int] = deque()
         self._decoder = frames.Decoder(frames.HOST_LIMIT)
         self._pause_s, self._last_pause_s = _FIRST_PAUSE_S, _LAST_PAUSE_S
         self.on_connect: Callable[[], None] = lambda: None
@@ -66,6 +71,12 @@ class Line:
         """Sends one frame with a JSON payload."""
         header = frames.encode_json(kind, number, message)
         self.send(kind, number, header[frames.HEADER.size :])
+
+    def descriptors(self, count: int) -> list[int]:
+        """The next open files that the host has handed over, the caller's to close. Raises FrameError."""
+        if not 0 <= count <= len(self._handed):
+            raise frames.FrameError("a frame without its open files")
+        return [self._handed.popleft() for _ in range(count)]
 
     def hang_up(self) -> None:
         """Lets go of the line, as the host wants, and dials again."""
@@ -113,11 +124,15 @@ class Line:
         if self._socket is None:
             return
         try:
-            data = self._socket.recv(256 * 1024)
+            data, ancillary, _flags, _sender = self._socket.recvmsg(
+                256 * 1024, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, ancillary = b"", []
+        for _level, _kind, packed in ancillary:  # SCM_RIGHTS is the only kind there is here
+            self._handed += struct.unpack(f"{len(packed) // 4}i", packed)
         if not data:
             self._hang_up()
             return
@@ -138,5 +153,7 @@ class Line:
         self._socket = None
         self._out.clear()
         self._out_size = 0
+        while self._handed:
+            os.close(self._handed.popleft())
         self._reactor.later(self._pause_s, self.dial)
         self.on_uncongested()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import frames, kernel, mounts, spawn, tree
 from .doors import Doors
@@ -54,7 +54,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "started_ns": self._started_ns,
                 "kept": len(kept),
-                "prepares": 2,
+                "prepares": 3,
                 "secret": self._secret,
                 "landlock": self._restriction.version,
             },
@@ -66,7 +66,7 @@ class Supervisor:
         if kind == frames.START:
             self._start(number, frames.decode_json(payload))
         elif kind == frames.PREPARE:
-            self._fork(number, None)
+            self._prepare(number, frames.decode_json(payload))
         elif kind == frames.PING:
             self._line.send(frames.PONG, 0, payload)
         elif kind == frames.CONFIGURE:
@@ -131,18 +131,34 @@ class Supervisor:
         if item is not None:
             item.ordered(order, note)
 
-    def _fork(self, number: int, terminal: tuple[int, int] | None, below_subreaper: bool = False) -> Exec | None:
-        """Forks a child and says its pid, or why there is none."""
+    def _prepare(self, number: int, message: dict[str, object]) -> None:
+        """Forks a child that goes to its place and waits there for its order."""
+        entrances = self._line.descriptors(_integer(message, "entrances"))
         try:
-            child = spawn.fork(terminal, self._restriction.ruleset, below_subreaper)
+            self._fork(number, _terminal(message.get("terminal")), entrances=entrances)
+        finally:
+            for fd in entrances:
+                os.close(fd)
+
+    def _fork(
+        self,
+        number: int,
+        terminal: tuple[int, int] | None,
+        below_subreaper: bool = False,
+        entrances: Sequence[int] = (),
+    ) -> Exec | None:
+        """Forks a child and says its pid, once it has been through its entrances, or why there is none."""
+        try:
+            child = spawn.fork(terminal, self._restriction.ruleset, below_subreaper, entrances)
         except OSError as error:
             self._line.send_json(frames.FAILED, number, {"errno": error.errno, "step": "fork"})
             return None
-        self._execs[number] = item = Exec(number, child, self._reactor, self._line)
+        self._execs[number] = item = Exec(number, child, bool(entrances), self._reactor, self._line)
         if child.subreaper is not None:
             self._below[child.subreaper.pid] = item
             self._reactor.watch(child.subreaper.report, READ, lambda _events: self._on_report(item))
-        self._line.send_json(frames.FORKED, number, {"pid": child.pid})
+        if not entrances:
+            self._line.send_json(frames.FORKED, number, {"pid": child.pid})
         return item
 
     def _on_report(self, item: Exec) -> None:
@@ -193,12 +209,21 @@ class Supervisor:
             item = by_pid.get(pid) or self._below.get(pid)
             if pid in self._below:
                 self._lost_subreaper(self._below.pop(pid), status)
-            elif item is not None and item.prepared:  # START will fork another
-                self._discard(item)
+            elif item is not None and item.prepared:
+                self._lost_prepared(item)
             elif item is not None:
                 used = {"cpu_s": round(usage.ru_utime + usage.ru_stime, 6), "peak_kib": usage.ru_maxrss}
                 self._exited(item, status, used)
+        for item in self._execs.values():
+            if item.entering:
+                item.go_on()
         self._sweep()
+
+    def _lost_prepared(self, item: Exec) -> None:
+        """The host learns of it now if it waits for that child; else with the START that finds it gone."""
+        if item.entering:
+            self._line.send_json(frames.FAILED, item.number, {"errno": 0, "step": "prepared"})
+        self._discard(item)
 
     def _lost_subreaper(self, item: Exec, status: int) -> None:
         """Nothing is below it any more; or it was killed, and perhaps knew how the main process ended."""

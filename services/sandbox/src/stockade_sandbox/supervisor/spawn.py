@@ -5,6 +5,7 @@ It is forked before its order is known, if the host asks for that in time.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import marshal
@@ -13,6 +14,7 @@ import resource
 import signal
 import struct
 import termios
+from collections.abc import Sequence
 
 from . import kernel, subreaper
 
@@ -25,6 +27,9 @@ _LIMITS = {
 }
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_DESCRIPTORS = 1 << 20
+
+ENTERED = b"."
+"""What a child says first on its status pipe, when it has been through its entrances."""
 
 
 class Order:
@@ -69,11 +74,17 @@ class Child:
         self.terminal = terminal
 
 
-def fork(terminal: tuple[int, int] | None, ruleset: int = -1, below_subreaper: bool = False) -> Child:
+def fork(
+    terminal: tuple[int, int] | None,
+    ruleset: int = -1,
+    below_subreaper: bool = False,
+    entrances: Sequence[int] = (),
+) -> Child:
     """Forks a child with pipes, or with a terminal of a size, for a program that may not be known yet.
 
-    It waits for an order on `go` up to that one's end; `status` then tells why it failed, or ends. It is held to
-    `ruleset`. Raises OSError: EAGAIN where the limit on pids is reached, EMFILE, ENOMEM.
+    It enters a cgroup by `entrances`, where there are any, and says so on `status`. It waits for an order on `go` up to
+    that one's end; `status` then tells why it failed, or ends. It is held to `ruleset`. Raises OSError: EAGAIN where
+    the limit on pids is reached, EMFILE, ENOMEM.
     """
     ours: list[int] = []
     theirs: list[int] = []
@@ -95,7 +106,7 @@ def fork(terminal: tuple[int, int] | None, ruleset: int = -1, below_subreaper: b
         theirs.append(status[1])
         ours.append(status[0])
         if below_subreaper:
-            keeper = subreaper.fork(lambda: _child(theirs, terminal is not None, ruleset))
+            keeper = subreaper.fork(lambda: _child(theirs, terminal is not None, ruleset, entrances))
             pid = keeper.main
         else:
             keeper, pid = None, os.fork()
@@ -103,7 +114,7 @@ def fork(terminal: tuple[int, int] | None, ruleset: int = -1, below_subreaper: b
         _close(ours + theirs)
         raise
     if pid == 0:
-        _child(theirs, terminal is not None, ruleset)
+        _child(theirs, terminal is not None, ruleset, entrances)
     _close(theirs)
     for fd in ours:
         if fd >= 0:
@@ -122,7 +133,7 @@ def _close(descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def _child(theirs: list[int], terminal: bool, ruleset: int) -> None:
+def _child(theirs: list[int], terminal: bool, ruleset: int, entrances: Sequence[int]) -> None:
     """The child's whole life before its program. Never returns.
 
     Every page that is written to here is copied first, so it does as little as it can: what can be inherited from the
@@ -132,6 +143,7 @@ def _child(theirs: list[int], terminal: bool, ruleset: int) -> None:
     go, status = theirs[3:]
     step = "prepare"
     try:
+        _enter(entrances, status)
         for place in (0, 1, 2):
             os.dup2(theirs[place], place)
         step = "terminal"
@@ -163,6 +175,19 @@ def _child(theirs: list[int], terminal: bool, ruleset: int) -> None:
         os.write(status, f"0 {step}".encode())
     finally:
         os._exit(127)
+
+
+def _enter(entrances: Sequence[int], status: int) -> None:
+    """Goes into the cgroup that they lead to. Where the kernel refuses that, the host sees it and moves the process.
+
+    A thread that moves itself waits for nobody; whoever moves another waits until no process of the host forks.
+    """
+    for fd in entrances:
+        with contextlib.suppress(OSError):
+            os.write(fd, b"0")
+        os.close(fd)
+    if entrances:
+        os.write(status, ENTERED)
 
 
 def _close_others(go: int, status: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stockade_audit.daemon.adapters.copy_memory import MemoryCopy
 from stockade_audit.daemon.adapters.copy_postgres import PostgresCopy
-from stockade_audit.daemon.adapters.postgres_schema import migrate
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 from stockade_audit.daemon.domain.copy import CopiedEntry, copied_entry
 from stockade_audit.daemon.domain.errors import CopyRefused
 from stockade_audit.daemon.domain.ports import Copy
@@ -29,7 +29,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     with server.database() as url:
-        migrate(url)
+        SCHEMA.migrate(url)
         opened: list[PostgresCopy] = []
 
         def open_copy() -> Copy:

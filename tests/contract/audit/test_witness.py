@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stockade_audit.daemon.adapters.postgres_schema import migrate
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 from stockade_audit.daemon.adapters.witness_grpc import GrpcWitness
 from stockade_audit.daemon.adapters.witness_postgres import PostgresWitness
 from stockade_audit.errors import AuditError
@@ -35,7 +35,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             yield lambda key: DirectoryWitness(tmp_path / "witness", key)
         elif request.param == "postgres":
             url = stack.enter_context(request.getfixturevalue("postgres").database())
-            migrate(url)
+            SCHEMA.migrate(url)
             yield lambda key: stack.enter_context(contextlib.closing(PostgresWitness(url, key)))
         else:
             target = request.getfixturevalue("another_daemon")

@@ -15,7 +15,7 @@ from stockade.audit.v1 import entry_pb2, finding_service_pb2_grpc
 from stockade.audit.v1 import finding_service_pb2 as findings
 from stockade.audit.v1 import integrity_service_pb2 as integrity
 from stockade_audit import Action, RecordUnavailable
-from stockade_audit.daemon.adapters.postgres_schema import migrate
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 from stockade_audit.reader import Follower
 
 from support.audit_cli import stockade
@@ -40,7 +40,7 @@ def migrated(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
 def url(postgres: PostgresServer) -> Iterator[str]:
     """A database with its tables."""
     with postgres.database() as url:
-        migrate(url)
+        SCHEMA.migrate(url)
         yield url
 
 
@@ -94,7 +94,7 @@ def leaves_of(directory: Path) -> list[bytes]:
 
 def test_it_goes_on_where_it_was_whichever_side_restarts(base: Path) -> None:
     with postgres_server() as server, server.database() as url:
-        migrate(url)
+        SCHEMA.migrate(url)
         daemon = Auditd(base, {"SHIP_TO": url}).start()
         write(daemon.journals, [50])
         eventually(lambda: count(url) == 50, 30)
@@ -177,7 +177,7 @@ def test_a_journal_that_is_another_than_was_copied_is_refused(base: Path, shippi
 
 def test_replicated_appends_wait_for_the_copy_and_are_refused_without_it(base: Path) -> None:
     with postgres_server() as server, server.database() as url:
-        migrate(url)
+        SCHEMA.migrate(url)
         daemon = Auditd(base, {"SHIP_TO": url}).start()
         asyncio.run(append_replicated(daemon, server, url))
         found = leaves(daemon.journals / SLOT)
@@ -239,8 +239,8 @@ def test_a_service_of_ack_replicated_refuses_while_the_copy_is_away(base: Path) 
 def test_tables_go_forward_and_back(postgres: PostgresServer) -> None:
     with postgres.database() as url:
         assert migrated(url).stdout == "version 0 -> 2\n"
-        assert migrate(url) == (2, 2)
-        assert migrate(url, 1) == (2, 1)
+        assert SCHEMA.migrate(url) == (2, 2)
+        assert SCHEMA.migrate(url, 1) == (2, 1)
         assert migrated(url, "--to", "0").stdout == "version 1 -> 0\n"
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'stockade_audit'").fetchall()
@@ -253,7 +253,7 @@ def test_a_daemon_waits_for_the_tables_and_says_so(base: Path, postgres: Postgre
         write(daemon.journals, [3])
         told = eventually(lambda: problems(daemon), 20)
         assert "run `stockade-auditd migrate`" in told["copy"]
-        migrate(url)
+        SCHEMA.migrate(url)
         eventually(lambda: count(url) == 3, 30)
         daemon.stop()
 
@@ -261,7 +261,7 @@ def test_a_daemon_waits_for_the_tables_and_says_so(base: Path, postgres: Postgre
 def test_a_password_comes_from_a_file_and_shows_nowhere(base: Path, postgres: PostgresServer) -> None:
     secret = "hunter2-4711"
     with postgres.database() as url:
-        migrate(url)
+        SCHEMA.migrate(url)
         with psycopg.connect(url) as connection:
             connection.execute("DROP ROLE IF EXISTS guarded")
             connection.execute(f"CREATE ROLE guarded LOGIN PASSWORD '{secret}'")

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from stockade_rpckit import migrations
 from stockade_rpckit.server import run_service
 from stockade_rpckit.settings import load
 
@@ -15,12 +16,11 @@ def main() -> None:
     """Serve until told to stop, or migrate and end."""
     parser = argparse.ArgumentParser(prog="stockade-auditd", description="The audit record's daemon.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    steps = commands.add_parser("migrate", help="take the tables in PostgreSQL to a version, forward or back")
-    steps.add_argument("--to", type=int, metavar="N", help="the version; by default the newest, 0 removes everything")
+    migrations.add_command(commands)
     arguments = parser.parse_args()
     settings = load(AuditSettings, "STOCKADE_AUDIT")
     if arguments.command == "migrate":
-        sys.exit(migrate(settings, arguments.to))
+        sys.exit(migrate(settings, arguments))
     sys.setswitchinterval(0.001)  # indexing a backlog must not keep calls and the daemon's own journal waiting
     run_service("audit", settings, wire)
 

@@ -13,6 +13,7 @@ from stockade.audit.v1 import (
 )
 from stockade_rpckit import threads
 from stockade_rpckit.journals import open_journal
+from stockade_rpckit.postgres import UrlRefused, is_url
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import refuse
 
@@ -68,7 +69,7 @@ async def wire(settings: AuditSettings) -> Wiring:
     """Open everything under state_dir/audit, or end the process with one line that says why that cannot be."""
     try:
         return await _wire(settings)
-    except (AuditError, OSError) as error:
+    except (AuditError, UrlRefused, OSError) as error:
         refuse(str(error))
 
 
@@ -167,7 +168,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
 
 def _witness(settings: AuditSettings, key: VerifierKey) -> Witness:
     """Who keeps the heads."""
-    if settings.witness.startswith(("postgresql:", "postgres:")):
+    if is_url(settings.witness):
         return PostgresWitness(settings.witness, key)
     if settings.witness.startswith("unix:"):
         return GrpcWitness(settings.witness, key)

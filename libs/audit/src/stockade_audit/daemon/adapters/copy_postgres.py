@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
+from stockade_rpckit.migrations import Connection
+from stockade_rpckit.postgres import Database
 
-from stockade_audit.daemon.adapters.postgres import Connection, Database
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 from stockade_audit.daemon.domain.copy import COLUMNS, Copied, CopiedEntry, grow
 from stockade_audit.daemon.domain.errors import CopyRefused, CopyUnavailable
 from stockade_audit.tree import Frontier
@@ -22,8 +24,8 @@ class PostgresCopy:
     """One connection, one caller at a time."""
 
     def __init__(self, url: str, node: str) -> None:
-        """Nothing is connected yet: a database that is away must keep nobody from starting. AuditError: a bad URL."""
-        self._database = Database(url, CopyUnavailable)
+        """Nothing is connected yet: a database that is away must keep nobody from starting. Raises UrlRefused."""
+        self._database = Database(url, SCHEMA, CopyUnavailable)
         self._node = node
 
     def copied(self) -> list[Copied]:

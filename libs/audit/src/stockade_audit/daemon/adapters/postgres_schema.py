@@ -4,19 +4,9 @@ Everything lies in the schema `stockade_audit`; each row says by `node` whose ma
 share one database. The daemon's role needs SELECT and INSERT on `entries` and `heads`, and UPDATE on `journals` alone.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One version: what leads to it, and what leads back."""
-
-    forward: str
-    back: str
-
+from stockade_rpckit.migrations import Schema, Step
 
 # The database itself holds each leaf to its hash: what was not computed from it cannot be stored beside it.
 _COPIES: Final = Step(
@@ -51,41 +41,4 @@ CREATE TABLE stockade_audit.heads (
 """,
     back="DROP TABLE stockade_audit.heads, stockade_audit.witness_keys;",
 )
-STEPS: Final = (_COPIES, _HEADS)
-NEWEST: Final = len(STEPS)
-
-_LOCK: Final = 0x53746F636B616465  # "Stockade": two migrations at once wait for each other
-
-
-def version(connection: "psycopg.Connection[tuple[Any, ...]]") -> int:
-    """The version of the tables; 0 where there are none."""
-    (found,) = connection.execute("SELECT to_regclass('stockade_audit.version') IS NOT NULL").fetchone() or (False,)
-    if not found:
-        return 0
-    (number,) = connection.execute("SELECT number FROM stockade_audit.version").fetchone() or (0,)
-    return int(number)
-
-
-def migrate(url: str, to: int = NEWEST) -> tuple[int, int]:
-    """Take the tables to a version, forward or back, in one transaction; returns from which and to which.
-
-    Going back drops what the later versions keep. Raises psycopg.Error.
-    """
-    with psycopg.connect(url, connect_timeout=5) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        found = version(connection)
-        for statements in _path(found, to):
-            connection.execute(statements)  # type: ignore[call-overload]
-        if to:
-            connection.execute("UPDATE stockade_audit.version SET number = %s", (to,))
-    return found, to
-
-
-def _path(found: int, to: int) -> list[str]:
-    begin = "CREATE SCHEMA IF NOT EXISTS stockade_audit;"
-    begin += " CREATE TABLE stockade_audit.version (number integer NOT NULL);"
-    begin += " INSERT INTO stockade_audit.version VALUES (0);"
-    forward = [step.forward for step in STEPS[found:to]]
-    back = [step.back for step in reversed(STEPS[to:found])]
-    end = "DROP SCHEMA stockade_audit CASCADE;"
-    return [*([begin] if found == 0 and to else []), *forward, *back, *([end] if found and not to else [])]
+SCHEMA: Final = Schema("stockade_audit", "stockade-auditd migrate", (_COPIES, _HEADS))

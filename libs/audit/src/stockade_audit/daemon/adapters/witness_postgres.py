@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from stockade_audit.daemon.adapters.postgres import Connection, Database
+from stockade_rpckit.migrations import Connection
+from stockade_rpckit.postgres import Database
+
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 from stockade_audit.daemon.domain.errors import WitnessUnavailable
 from stockade_audit.head import Head, check_continues
 from stockade_audit.keys import VerifierKey
@@ -16,8 +19,8 @@ class PostgresWitness:
     """Give its role no right to update or delete heads; the key is trusted when it is first seen."""
 
     def __init__(self, url: str, key: VerifierKey) -> None:
-        """Nothing is connected yet. AuditError: a bad URL."""
-        self._database = Database(url, WitnessUnavailable)
+        """Nothing is connected yet. Raises UrlRefused."""
+        self._database = Database(url, SCHEMA, WitnessUnavailable)
         self._offered = key
 
     def last(self) -> Head | None:

@@ -1,4 +1,4 @@
-"""A DNS server for tests, on loopback: answers from a table that a test may change between two queries (RFC 1035)."""
+"""A DNS server for tests: answers from a table that a test may change between two queries (RFC 1035)."""
 
 import asyncio
 import ipaddress
@@ -19,12 +19,13 @@ class Zone:
     names: dict[str, list[str] | Callable[[], list[str]]] = field(default_factory=dict)
     ttl: int = 0
     queries: list[str] = field(default_factory=list)
+    host: str = "127.0.0.1"
     port: int = 0
 
     @property
     def address(self) -> str:
         """Where it answers, as `address:port`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def answer(self, query: bytes) -> bytes:
         """The reply to one query of one question."""
@@ -52,9 +53,9 @@ class Zone:
 
 @asynccontextmanager
 async def serving(zone: Zone) -> AsyncIterator[Zone]:
-    """Serves `zone` on a port of loopback."""
+    """Serves `zone` on a port of its host."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Server(zone), local_addr=("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Server(zone), local_addr=(zone.host, 0))
     zone.port = transport.get_extra_info("sockname")[1]
     try:
         yield zone

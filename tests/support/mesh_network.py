@@ -40,6 +40,11 @@ class Host:
             finally:
                 _set_namespace(before.fileno())
 
+    def add_address(self, address: str) -> str:
+        """Give its card a further address, below 10.77."""
+        _ip("-n", self.namespace, "address", "add", f"{address}/16", "dev", "eth0")
+        return address
+
     def cut(self) -> None:
         """Pull the cable."""
         _ip("-n", self.switch, "link", "set", "dev", self.name, "down")
@@ -92,7 +97,7 @@ def network(*names: str) -> Iterator[dict[str, Host]]:
 def _plug(host: Host) -> None:
     port = ("peer", "name", host.name, "netns", host.switch)
     _ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", *port)
-    _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
+    _ip("-n", host.namespace, "address", "add", f"{host.address}/16", "dev", "eth0")
     _ip("-n", host.switch, "link", "set", "dev", host.name, "master", "br0")
     host.join()
     for card in ("lo", "eth0"):

@@ -1,4 +1,4 @@
-"""What lies outside a test's stack, on loopback addresses of its own: origins that may be reached and that may not be.
+"""What lies outside a test's stack, on addresses of its own: origins that may be reached and that may not be.
 
 | who | reached only if |
 | --- | --- |
@@ -50,7 +50,7 @@ class Outside:
 
     @property
     def exceptions(self) -> str:
-        """What the gate has to be told that it may reach on loopback."""
+        """What the gate has to be told that it may reach of this machine."""
         return ",".join((*self.ok.endpoints, *self.evil.endpoints))
 
     def forget(self) -> None:
@@ -63,7 +63,9 @@ class Outside:
 
 
 @asynccontextmanager
-async def outside(addresses: Sequence[str], directory: Path, *names: str) -> AsyncIterator[Outside]:
+async def outside(
+    addresses: Sequence[str], directory: Path, *names: str, resolver: str = "127.0.0.1"
+) -> AsyncIterator[Outside]:
     """A world on these three addresses, whose certificate holds for `names`; `directory` keeps its files."""
     authority = origins.authority(directory, *names)
     async with AsyncExitStack() as exits:
@@ -73,6 +75,6 @@ async def outside(addresses: Sequence[str], directory: Path, *names: str) -> Asy
             tls = await exits.enter_async_context(origins.origin(address, authority.server, port=443))
             return Site(plain, tls)
 
-        zone = await exits.enter_async_context(dns.serving(dns.Zone()))
+        zone = await exits.enter_async_context(dns.serving(dns.Zone(host=resolver)))
         ok, evil, private = [await site(address) for address in addresses]
         yield Outside(ok, evil, private, zone, authority)

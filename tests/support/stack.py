@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Stack:
     state_dir: Path
     environment: Mapping[str, str]
     outside: Outside = field(repr=False)
+    prefix: Sequence[str] = ()
+    """A command that runs the command elsewhere."""
 
     @property
     def origin(self) -> origins.Origin:
@@ -54,7 +56,7 @@ class Stack:
         """Run the command against this stack, to its end."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [STOCKADE, *words],
+            [*self.prefix, STOCKADE, *words],
             input=data,
             check=False,
             capture_output=True,
@@ -66,7 +68,7 @@ class Stack:
     def begin(self, *words: str) -> "subprocess.Popen[str]":
         """Begin the command and leave it running; its standard output can be read."""
         environment = os.environ | self.environment
-        return subprocess.Popen([STOCKADE, *words], env=environment, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen([*self.prefix, STOCKADE, *words], env=environment, stdout=subprocess.PIPE, text=True)
 
     @contextmanager
     def sandbox(self, agent: str, agent_type: str = "test-generator", **options: str) -> Iterator[str]:
@@ -126,31 +128,31 @@ def stack() -> Iterator[Stack]:
 @contextmanager
 def running_stack(**settings: str) -> Iterator[Stack]:
     """A stack of its own; `settings` are further variables of its environment."""
-    with placed_stack(**settings) as placed:
+    with placed_stack(None, (), **settings) as placed:
         done = placed.stockade("up")
         assert done.returncode == 0, done.stderr + _logs(placed.state_dir)
         yield placed
 
 
 @contextmanager
-def placed_stack(**settings: str) -> Iterator[Stack]:
-    """A stack that is not up yet, and certainly down afterwards."""
+def placed_stack(around: Outside | None = None, prefix: Sequence[str] = (), **settings: str) -> Iterator[Stack]:
+    """A stack that is not up yet, and certainly down afterwards; in the world `around`, or else in one of its own."""
     with (
-        _short_directory() as run_dir,
-        _short_directory() as state_dir,
+        short_directory() as run_dir,
+        short_directory() as state_dir,
         memory.record_of(state_dir),
-        _world() as world,
+        nullcontext(around) if around else world(_addresses()) as outer,
     ):
         environment = {
             "STOCKADE_STACK_RUN_DIR": str(run_dir),
             "STOCKADE_STACK_STATE_DIR": str(state_dir),
             "STOCKADE_STACK_UID_BASE": str(1_800_000_000 + os.getpid() % 10_000 * 1_000 + _next()),
             "STOCKADE_GATE_PRODUCTION": "false",
-            "STOCKADE_GATE_EXCEPTIONS": world.exceptions,
-            "STOCKADE_GATE_RESOLVERS": world.zone.address,
+            "STOCKADE_GATE_EXCEPTIONS": outer.exceptions,
+            "STOCKADE_GATE_RESOLVERS": outer.zone.address,
             **settings,
         }
-        placed = Stack(run_dir, state_dir, environment, world)
+        placed = Stack(run_dir, state_dir, environment, outer, prefix)
         try:
             yield placed
         finally:
@@ -158,7 +160,7 @@ def placed_stack(**settings: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def _short_directory() -> Iterator[Path]:
+def short_directory() -> Iterator[Path]:
     """Pytest's own are too long for sockets, and closed to other uids."""
     directory = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
     directory.chmod(0o755)
@@ -178,24 +180,37 @@ def _next() -> int:
     return _started
 
 
-@contextmanager
-def _world() -> Iterator[Outside]:
-    """The world on addresses of its own, in a thread of its own; ALLOWED leads there."""
+def _addresses() -> list[str]:
+    """Three of loopback that no other stack of this session, and hardly one of another, has."""
     network = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
-    addresses = [f"{network}.{_started // 10 % 80 * 3 + number}" for number in (1, 2, 3)]
+    return [f"{network}.{_started // 10 % 80 * 3 + number}" for number in (1, 2, 3)]
+
+
+@contextmanager
+def world(
+    addresses: Sequence[str],
+    resolver: str = "127.0.0.1",
+    entered: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[Outside]:
+    """The world on three addresses, in a thread of its own, which enters `entered` first; ALLOWED leads there."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     exits = AsyncExitStack()
 
-    async def enter(directory: Path) -> Outside:
-        return await exits.enter_async_context(outside(addresses, directory, ALLOWED, "ok.test", "*.wild.test"))
+    def run() -> None:
+        with entered():
+            loop.run_forever()
 
+    async def enter(directory: Path) -> Outside:
+        names = (ALLOWED, "ok.test", "*.wild.test")
+        return await exits.enter_async_context(outside(addresses, directory, *names, resolver=resolver))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
     try:
         with tempfile.TemporaryDirectory() as directory:
-            world = asyncio.run_coroutine_threadsafe(enter(Path(directory)), loop).result(10)
-            world.zone.names[ALLOWED] = [world.ok.address]
-            yield world
+            found = asyncio.run_coroutine_threadsafe(enter(Path(directory)), loop).result(10)
+            found.zone.names[ALLOWED] = [found.ok.address]
+            yield found
     finally:
         asyncio.run_coroutine_threadsafe(exits.aclose(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,197 @@
+"""A real mesh for tests: three nodes, their stores, the world and a client, each a host of its own.
+
+| host | what runs there |
+| --- | --- |
+| a, b, c | a whole stack each, behind a stock Envoy: SPIFFE id node/<name> |
+| store | Redis and PostgreSQL, which the nodes share |
+| world | what the gates can reach, and their name server |
+| client | a stock Envoy, id operator/ana; the tests' programs reach it by a Unix socket |
+
+`mesh` is one for the session; what a test does to it, it undoes.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from stockade_cli.stack.record import StackRecord
+
+from support import otlp
+from support.authority import Authority
+from support.mesh_network import Host, network
+from support.mesh_sidecar import PORT, TRUST_DOMAIN, Sidecar, spiffe
+from support.mesh_stores import Stores, stores
+from support.stack import Stack, placed_stack, short_directory, world
+
+NODES = ("a", "b", "c")
+OPERATOR = "operator/ana"
+SANDBOX_UIDS = 10_000
+
+
+@dataclass
+class Node:
+    """A host that runs a stack behind its sidecar."""
+
+    host: Host
+    stack: Stack
+    sidecar: Sidecar
+
+    @property
+    def name(self) -> str:
+        """As x-stockade-node has it."""
+        return self.host.name
+
+    @property
+    def endpoint(self) -> str:
+        """Where its sidecar listens."""
+        return f"{self.host.address}:{PORT}"
+
+    def start(self) -> None:
+        """The stack and the sidecar, up and serving."""
+        done = self.stack.stockade("up")
+        assert done.returncode == 0, done.stderr
+        self.sidecar.start()
+
+    def die(self) -> None:
+        """The host loses its network and its power at once; its sandboxes' containers are left to be found again."""
+        self.host.cut()
+        self.host.kill()
+
+    def come_back(self) -> None:
+        """The host is there again, and starts what it ran."""
+        self.host.join()
+        self.start()
+
+    def pid(self, process: str) -> int:
+        """Of one process of the stack: audit, policy, gate, cache or sandbox."""
+        record = StackRecord.read(self.stack.run_dir)
+        assert record is not None
+        return next(each.pid for each in record.processes if each.name == process and each.state == "serving")
+
+    def restart(self, process: str) -> None:
+        """End one process in order, and wait until its successor serves."""
+        before = self.pid(process)
+        os.kill(before, signal.SIGTERM)
+        wait_for(lambda: self._pid(process) not in (None, before), 60, f"{process} of {self.name} serves again")
+
+    def _pid(self, process: str) -> int | None:
+        try:
+            return self.pid(process)
+        except StopIteration:
+            return None
+
+
+@dataclass
+class Mesh:
+    """All of it. `spans` has what all hosts' daemons and the client's sidecar export."""
+
+    nodes: dict[str, Node]
+    stores: Stores
+    client: Sidecar
+    authority: Authority
+    spans: otlp.Receiver
+
+    @property
+    def target(self) -> str:
+        """Where the client's programs reach any service, as operator ana."""
+        return f"unix:{self.client.directory}/out.sock"
+
+
+@pytest.fixture(scope="session")
+def mesh() -> Iterator[Mesh]:
+    """The session's mesh."""
+    if os.geteuid() != 0:
+        pytest.skip("a mesh needs network namespaces: run as root")
+    with running_mesh() as running:
+        yield running
+
+
+@contextmanager
+def running_mesh() -> Iterator[Mesh]:
+    """A mesh that serves, and of which nothing is left."""
+    with ExitStack() as exits:
+        place = exits.enter_context(short_directory())
+        hosts = exits.enter_context(network(*NODES, "store", "world", "client"))
+        kept = exits.enter_context(stores(hosts["store"], place, "policies", "record"))
+        spans = exits.enter_context(otlp.receiver(place / "spans.sock"))
+        authority = Authority.create(place / "tls")
+        nodes = dict(
+            zip(NODES, exits.enter_context(_nodes(hosts, kept, authority, spans.endpoint, place)), strict=True)
+        )
+        client = Sidecar(
+            place / "client", hosts["client"], OPERATOR, authority, _outward(place / "client", nodes, spans)
+        )
+        client.configure()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Node.start, nodes.values()))
+        client.start()
+        exits.callback(client.stop)
+        yield Mesh(nodes, kept, client, authority, spans)
+
+
+@contextmanager
+def _nodes(hosts: dict[str, Host], kept: Stores, authority: Authority, spans: str, place: Path) -> Iterator[list[Node]]:
+    outer = [hosts["world"].add_address(f"10.77.1.{number}") for number in (1, 2, 3)]
+    with world(outer, hosts["world"].address, hosts["world"].entered) as around, ExitStack() as exits:
+        nodes = []
+        for number, name in enumerate(NODES):
+            settings = _settings(name, number, kept, spans)
+            stack = exits.enter_context(placed_stack(around, hosts[name].inside(), **settings))
+            listen = ("--listen", f"{hosts[name].address}:{PORT}", "--run-dir", stack.run_dir)
+            spanned = ("--spans", f"unix:{stack.run_dir}/services/audit.sock")
+            sidecar = Sidecar(place / name, hosts[name], f"node/{name}", authority, (*listen, *spanned))
+            sidecar.configure()
+            exits.callback(sidecar.stop)
+            nodes.append(Node(hosts[name], stack, sidecar))
+        yield nodes
+
+
+def _outward(directory: Path, nodes: dict[str, Node], spans: otlp.Receiver) -> list[str]:
+    peers = [word for node in nodes.values() for word in ("--peer", f"{node.name}={node.endpoint}")]
+    return ["--out", f"unix:{directory}/out.sock", "--spans", spans.endpoint, *peers]
+
+
+def _settings(name: str, number: int, kept: Stores, spans: str) -> dict[str, str]:
+    """What a node of a mesh is told beyond a machine of its own."""
+    registry = {
+        f"STOCKADE_{service}_REGISTRY_URL": kept.redis_url for service in ("SANDBOX", "POLICY", "CACHE", "AUDIT")
+    }
+    sidecar = {
+        f"STOCKADE_{service}_{setting}": value
+        for service in ("SANDBOX", "POLICY", "CACHE", "AUDIT")
+        for setting, value in (("SIDECAR_ID", spiffe(f"node/{name}")), ("TRUST_DOMAIN", TRUST_DOMAIN))
+    }
+    return {
+        **registry,
+        **sidecar,
+        "STOCKADE_SANDBOX_NODE": name,
+        "STOCKADE_SANDBOX_WARM": "default:0",
+        "STOCKADE_SANDBOX_UID_BASE": str(1_900_000_000 + number * SANDBOX_UIDS),
+        "STOCKADE_SANDBOX_UID_COUNT": str(SANDBOX_UIDS),
+        "STOCKADE_POLICY_LIMITS": "redis",
+        "STOCKADE_POLICY_REDIS_URL": kept.redis_url,
+        "STOCKADE_POLICY_REDIS_AWAY": "local",
+        "STOCKADE_POLICY_REDIS_AWAY_SHARE": "0.3",
+        "STOCKADE_POLICY_STORE": kept.postgres_url("policies"),
+        "STOCKADE_CACHE_BACKEND": "redis",
+        "STOCKADE_CACHE_REDIS_URL": kept.redis_url,
+        "STOCKADE_AUDIT_NODE": name,
+        "STOCKADE_AUDIT_SHIP_TO": kept.postgres_url("record"),
+        "STOCKADE_AUDIT_WITNESS": kept.postgres_url("record"),
+        "STOCKADE_AUDIT_OTLP_ENDPOINT": spans,
+    }
+
+
+def wait_for(condition: Callable[[], bool], within_s: float, what: str) -> float:
+    """Seconds until a condition held; AssertionError when it does not in time."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < within_s, f"not within {within_s} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - begun

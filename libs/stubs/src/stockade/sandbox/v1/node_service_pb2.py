@@ -29,7 +29,7 @@ from stockade.options.v1 import options_pb2 as stockade_dot_options_dot_v1_dot_o
 from stockade.sandbox.v1 import sandbox_pb2 as stockade_dot_sandbox_dot_v1_dot_sandbox__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stockade/sandbox/v1/node_service.proto\x12\x13stockade.sandbox.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!stockade/options/v1/options.proto\x1a!stockade/sandbox/v1/sandbox.proto\"\xce\x03\n\x04Node\x12\x1b\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x04name\x12\x1a\n\x08\x63ordoned\x18\x02 \x01(\x08R\x08\x63ordoned\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x06\x65ngine\x12\x39\n\x05tiers\x18\x04 \x03(\x0e\x32\x19.stockade.sandbox.v1.TierB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x05tiers\x12%\n\tsandboxes\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\tsandboxes\x12,\n\rsandbox_limit\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0csandboxLimit\x12.\n\x0ewarm_sandboxes\x18\x07 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\rwarmSandboxes\x12\x37\n\x08promised\x18\x08 \x01(\x0b\x32\x1b.stockade.sandbox.v1.LimitsR\x08promised\x12\x37\n\x08\x63\x61pacity\x18\t \x01(\x0b\x32\x1b.stockade.sandbox.v1.LimitsR\x08\x63\x61pacity\x12\x39\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\"d\n\x10ListNodesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"l\n\x11ListNodesResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x05nodes\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n\x11\x43ordonNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\"C\n\x12\x43ordonNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\"4\n\x13UncordonNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\"E\n\x14UncordonNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\"r\n\x10\x44rainNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x12?\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00R\x05grace\"k\n\x11\x44rainNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\x12\'\n\x0f\x65nded_sandboxes\x18\x02 \x03(\tR\x0e\x65ndedSandboxes2\xc3\x03\n\x0bNodeService\x12j\n\tListNodes\x12%.stockade.sandbox.v1.ListNodesRequest\x1a&.stockade.sandbox.v1.ListNodesResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x01\x02\x04\x90\xe7\x18\x03\x12k\n\nCordonNode\x12&.stockade.sandbox.v1.CordonNodeRequest\x1a\'.stockade.sandbox.v1.CordonNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12q\n\x0cUncordonNode\x12(.stockade.sandbox.v1.UncordonNodeRequest\x1a).stockade.sandbox.v1.UncordonNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12h\n\tDrainNode\x12%.stockade.sandbox.v1.DrainNodeRequest\x1a&.stockade.sandbox.v1.DrainNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stockade/sandbox/v1/node_service.proto\x12\x13stockade.sandbox.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!stockade/options/v1/options.proto\x1a!stockade/sandbox/v1/sandbox.proto\"\xc7\x04\n\x04Node\x12\x1b\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x04name\x12\x1a\n\x08\x63ordoned\x18\x02 \x01(\x08R\x08\x63ordoned\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x06\x65ngine\x12\x39\n\x05tiers\x18\x04 \x03(\x0e\x32\x19.stockade.sandbox.v1.TierB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x05tiers\x12%\n\tsandboxes\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\tsandboxes\x12,\n\rsandbox_limit\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0csandboxLimit\x12.\n\x0ewarm_sandboxes\x18\x07 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\rwarmSandboxes\x12\x37\n\x08promised\x18\x08 \x01(\x0b\x32\x1b.stockade.sandbox.v1.LimitsR\x08promised\x12\x37\n\x08\x63\x61pacity\x18\t \x01(\x0b\x32\x1b.stockade.sandbox.v1.LimitsR\x08\x63\x61pacity\x12\x39\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x34\n\x05state\x18\x0b \x01(\x0e\x32\x1e.stockade.sandbox.v1.NodeStateR\x05state\x12\x41\n\x0eheartbeat_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rheartbeatTime\"d\n\x10ListNodesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"l\n\x11ListNodesResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x05nodes\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n\x11\x43ordonNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\"C\n\x12\x43ordonNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\"4\n\x13UncordonNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\"E\n\x14UncordonNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\"r\n\x10\x44rainNodeRequest\x12\x1d\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x12?\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00R\x05grace\"k\n\x11\x44rainNodeResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x19.stockade.sandbox.v1.NodeR\x04node\x12\'\n\x0f\x65nded_sandboxes\x18\x02 \x03(\tR\x0e\x65ndedSandboxes*\x84\x01\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10NODE_STATE_READY\x10\x01\x12\x17\n\x13NODE_STATE_CORDONED\x10\x02\x12\x17\n\x13NODE_STATE_DRAINING\x10\x03\x12\x13\n\x0fNODE_STATE_LOST\x10\x04\x32\xc3\x03\n\x0bNodeService\x12j\n\tListNodes\x12%.stockade.sandbox.v1.ListNodesRequest\x1a&.stockade.sandbox.v1.ListNodesResponse\"\x0e\x90\x02\x01\x8a\xe7\x18\x03\x01\x02\x04\x90\xe7\x18\x03\x12k\n\nCordonNode\x12&.stockade.sandbox.v1.CordonNodeRequest\x1a\'.stockade.sandbox.v1.CordonNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12q\n\x0cUncordonNode\x12(.stockade.sandbox.v1.UncordonNodeRequest\x1a).stockade.sandbox.v1.UncordonNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x12h\n\tDrainNode\x12%.stockade.sandbox.v1.DrainNodeRequest\x1a&.stockade.sandbox.v1.DrainNodeResponse\"\x0c\x90\x02\x02\x8a\xe7\x18\x01\x01\x90\xe7\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,24 +68,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESERVICE'].methods_by_name['UncordonNode']._serialized_options = b'\220\002\002\212\347\030\001\001\220\347\030\001'
   _globals['_NODESERVICE'].methods_by_name['DrainNode']._loaded_options = None
   _globals['_NODESERVICE'].methods_by_name['DrainNode']._serialized_options = b'\220\002\002\212\347\030\001\001\220\347\030\001'
+  _globals['_NODESTATE']._serialized_start=1497
+  _globals['_NODESTATE']._serialized_end=1629
   _globals['_NODE']._serialized_start=228
-  _globals['_NODE']._serialized_end=690
-  _globals['_LISTNODESREQUEST']._serialized_start=692
-  _globals['_LISTNODESREQUEST']._serialized_end=792
-  _globals['_LISTNODESRESPONSE']._serialized_start=794
-  _globals['_LISTNODESRESPONSE']._serialized_end=902
-  _globals['_CORDONNODEREQUEST']._serialized_start=904
-  _globals['_CORDONNODEREQUEST']._serialized_end=954
-  _globals['_CORDONNODERESPONSE']._serialized_start=956
-  _globals['_CORDONNODERESPONSE']._serialized_end=1023
-  _globals['_UNCORDONNODEREQUEST']._serialized_start=1025
-  _globals['_UNCORDONNODEREQUEST']._serialized_end=1077
-  _globals['_UNCORDONNODERESPONSE']._serialized_start=1079
-  _globals['_UNCORDONNODERESPONSE']._serialized_end=1148
-  _globals['_DRAINNODEREQUEST']._serialized_start=1150
-  _globals['_DRAINNODEREQUEST']._serialized_end=1264
-  _globals['_DRAINNODERESPONSE']._serialized_start=1266
-  _globals['_DRAINNODERESPONSE']._serialized_end=1373
-  _globals['_NODESERVICE']._serialized_start=1376
-  _globals['_NODESERVICE']._serialized_end=1827
+  _globals['_NODE']._serialized_end=811
+  _globals['_LISTNODESREQUEST']._serialized_start=813
+  _globals['_LISTNODESREQUEST']._serialized_end=913
+  _globals['_LISTNODESRESPONSE']._serialized_start=915
+  _globals['_LISTNODESRESPONSE']._serialized_end=1023
+  _globals['_CORDONNODEREQUEST']._serialized_start=1025
+  _globals['_CORDONNODEREQUEST']._serialized_end=1075
+  _globals['_CORDONNODERESPONSE']._serialized_start=1077
+  _globals['_CORDONNODERESPONSE']._serialized_end=1144
+  _globals['_UNCORDONNODEREQUEST']._serialized_start=1146
+  _globals['_UNCORDONNODEREQUEST']._serialized_end=1198
+  _globals['_UNCORDONNODERESPONSE']._serialized_start=1200
+  _globals['_UNCORDONNODERESPONSE']._serialized_end=1269
+  _globals['_DRAINNODEREQUEST']._serialized_start=1271
+  _globals['_DRAINNODEREQUEST']._serialized_end=1385
+  _globals['_DRAINNODERESPONSE']._serialized_start=1387
+  _globals['_DRAINNODERESPONSE']._serialized_end=1494
+  _globals['_NODESERVICE']._serialized_start=1632
+  _globals['_NODESERVICE']._serialized_end=2083
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from stockade.options.v1 import options_pb2 as _options_pb2
 from stockade.sandbox.v1 import sandbox_pb2 as _sandbox_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -13,8 +14,21 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
+    NODE_STATE_READY: _ClassVar[NodeState]
+    NODE_STATE_CORDONED: _ClassVar[NodeState]
+    NODE_STATE_DRAINING: _ClassVar[NodeState]
+    NODE_STATE_LOST: _ClassVar[NodeState]
+NODE_STATE_UNSPECIFIED: NodeState
+NODE_STATE_READY: NodeState
+NODE_STATE_CORDONED: NodeState
+NODE_STATE_DRAINING: NodeState
+NODE_STATE_LOST: NodeState
+
 class Node(_message.Message):
-    __slots__ = ("name", "cordoned", "engine", "tiers", "sandboxes", "sandbox_limit", "warm_sandboxes", "promised", "capacity", "start_time")
+    __slots__ = ("name", "cordoned", "engine", "tiers", "sandboxes", "sandbox_limit", "warm_sandboxes", "promised", "capacity", "start_time", "state", "heartbeat_time")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +39,8 @@ class Node(_message.Message):
     PROMISED_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     cordoned: bool
     engine: str
@@ -35,7 +51,9 @@ class Node(_message.Message):
     promised: _sandbox_pb2.Limits
     capacity: _sandbox_pb2.Limits
     start_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., cordoned: _Optional[bool] = ..., engine: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[_sandbox_pb2.Tier, str]]] = ..., sandboxes: _Optional[int] = ..., sandbox_limit: _Optional[int] = ..., warm_sandboxes: _Optional[int] = ..., promised: _Optional[_Union[_sandbox_pb2.Limits, _Mapping]] = ..., capacity: _Optional[_Union[_sandbox_pb2.Limits, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    state: NodeState
+    heartbeat_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., cordoned: _Optional[bool] = ..., engine: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[_sandbox_pb2.Tier, str]]] = ..., sandboxes: _Optional[int] = ..., sandbox_limit: _Optional[int] = ..., warm_sandboxes: _Optional[int] = ..., promised: _Optional[_Union[_sandbox_pb2.Limits, _Mapping]] = ..., capacity: _Optional[_Union[_sandbox_pb2.Limits, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[NodeState, str]] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class NodeServiceStub:
-    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine.
+    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine. Where nodes share a registry,
+    any of them answers for all: what another one is told to do, it does within a second.
     """
 
     def __init__(self, channel):
@@ -58,13 +59,14 @@ class NodeServiceStub:
 
 
 class NodeServiceServicer:
-    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine.
+    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine. Where nodes share a registry,
+    any of them answers for all: what another one is told to do, it does within a second.
     """
 
     def ListNodes(self, request, context):
-        """Lists the nodes, with what they hold and what they have left. Callers: operators, auditors, services.
+        """Lists the nodes by name, with what they hold and what they have left. Callers: operators, auditors, services.
 
-        Reasons: PAGE_TOKEN_INVALID.
+        Reasons: PAGE_TOKEN_INVALID, DEPENDENCY_UNAVAILABLE (the shared registry).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,9 +74,9 @@ class NodeServiceServicer:
 
     def CordonNode(self, request, context):
         """Stops a node from taking new sandboxes; those it has run on. A create there answers UNAVAILABLE with NODE_FULL, which
-        a mesh sends to another node. Callers: operators. Atomic; survives a restart.
+        a mesh sends to another node. Callers: operators. Atomic; survives a restart. A lost node is cordoned when it is back.
 
-        Reasons: NODE_NOT_FOUND.
+        Reasons: NODE_NOT_FOUND, DEPENDENCY_UNAVAILABLE (the shared registry, for another node).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +85,7 @@ class NodeServiceServicer:
     def UncordonNode(self, request, context):
         """Lets a node take new sandboxes again. Callers: operators. Atomic.
 
-        Reasons: NODE_NOT_FOUND.
+        Reasons: NODE_NOT_FOUND, DEPENDENCY_UNAVAILABLE (the shared registry, for another node).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +95,7 @@ class NodeServiceServicer:
         """Cordons a node and ends its sandboxes: those that are still there after the grace, all when it is zero. Answers when
         none is left. Callers: operators. Not atomic: each sandbox ends on its own.
 
-        Reasons: NODE_NOT_FOUND.
+        Reasons: NODE_NOT_FOUND, DEPENDENCY_UNAVAILABLE (the shared registry, for another node).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +133,8 @@ def add_NodeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NodeService:
-    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine.
+    """Looks after the nodes that sandboxes run on. A node is one sandbox service with its engine. Where nodes share a registry,
+    any of them answers for all: what another one is told to do, it does within a second.
     """
 
     @staticmethod

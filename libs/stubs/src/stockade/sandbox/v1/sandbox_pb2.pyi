@@ -49,6 +49,7 @@ class StateReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STATE_REASON_OUT_OF_MEMORY: _ClassVar[StateReason]
     STATE_REASON_SUPERVISOR_GONE: _ClassVar[StateReason]
     STATE_REASON_NODE_DRAINED: _ClassVar[StateReason]
+    STATE_REASON_NODE_LOST: _ClassVar[StateReason]
 
 class HealthState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -81,6 +82,7 @@ STATE_REASON_REMOVED: StateReason
 STATE_REASON_OUT_OF_MEMORY: StateReason
 STATE_REASON_SUPERVISOR_GONE: StateReason
 STATE_REASON_NODE_DRAINED: StateReason
+STATE_REASON_NODE_LOST: StateReason
 HEALTH_STATE_UNSPECIFIED: HealthState
 HEALTH_STATE_HEALTHY: HealthState
 HEALTH_STATE_UNRESPONSIVE: HealthState

@@ -85,7 +85,7 @@ class GetSandboxResponse(_message.Message):
     def __init__(self, sandbox: _Optional[_Union[_sandbox_pb2.Sandbox, _Mapping]] = ...) -> None: ...
 
 class SandboxFilter(_message.Message):
-    __slots__ = ("agent", "agent_type", "states", "labels", "names")
+    __slots__ = ("agent", "agent_type", "states", "labels", "names", "node")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -98,12 +98,14 @@ class SandboxFilter(_message.Message):
     STATES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     agent: str
     agent_type: str
     states: _containers.RepeatedScalarFieldContainer[_sandbox_pb2.SandboxState]
     labels: _containers.ScalarMap[str, str]
     names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent: _Optional[str] = ..., agent_type: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_sandbox_pb2.SandboxState, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+    node: str
+    def __init__(self, agent: _Optional[str] = ..., agent_type: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_sandbox_pb2.SandboxState, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., names: _Optional[_Iterable[str]] = ..., node: _Optional[str] = ...) -> None: ...
 
 class ListSandboxesRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SandboxServiceStub:
-    """Makes sandboxes, tells how they are, and ends them.
+    """Makes sandboxes, tells how they are, and ends them. Where nodes share a registry, GetSandbox and ListSandboxes answer for
+    all; another call that names a sandbox of another node is refused with SANDBOX_ON_OTHER_NODE.
     """
 
     def __init__(self, channel):
@@ -128,34 +129,37 @@ class SandboxServiceStub:
 
 
 class SandboxServiceServicer:
-    """Makes sandboxes, tells how they are, and ends them.
+    """Makes sandboxes, tells how they are, and ends them. Where nodes share a registry, GetSandbox and ListSandboxes answer for
+    all; another call that names a sandbox of another node is refused with SANDBOX_ON_OTHER_NODE.
     """
 
     def CreateSandbox(self, request, context):
         """Makes a sandbox for an agent and answers when commands can run in it. Callers: operators, services. Atomic: it runs,
-        or nothing of it is left. The same request_id within a day answers with the same sandbox.
+        or nothing of it is left. The same request_id within a day answers with the same sandbox, on whichever
+        node.
 
         Reasons: LIMIT_ABOVE_PROFILE, IMAGE_MISSING, IMAGE_NOT_ALLOWED, TIER_UNAVAILABLE, NETWORK_MODE_NOT_ALLOWED,
         DOMAIN_NOT_IN_POLICY, QUOTA_EXCEEDED, NODE_FULL, ENGINE_UNAVAILABLE, START_FAILED, DEPENDENCY_UNAVAILABLE (the gate,
-        for a WHITELISTED sandbox), REQUEST_ID_REUSED.
+        for a WHITELISTED sandbox; the shared registry), REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSandbox(self, request, context):
-        """Tells one sandbox, an ended one too while it is kept. Callers: operators, auditors, services; agents their own.
+        """Tells one sandbox, on whichever node, an ended one too while it is kept. Callers: operators, auditors, services; agents
+        their own.
 
-        Reasons: SANDBOX_NOT_FOUND.
+        Reasons: SANDBOX_NOT_FOUND, DEPENDENCY_UNAVAILABLE (the shared registry, for one of another node).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSandboxes(self, request, context):
-        """Lists sandboxes, the newest first. Callers: operators, auditors, services; agents see their own.
+        """Lists sandboxes of all nodes, the newest first. Callers: operators, auditors, services; agents see their own.
 
-        Reasons: PAGE_TOKEN_INVALID.
+        Reasons: PAGE_TOKEN_INVALID, DEPENDENCY_UNAVAILABLE (the shared registry, unless only this node's are asked for).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +168,7 @@ class SandboxServiceServicer:
     def WatchSandboxes(self, request, context):
         """Sends each matching sandbox as it is, then again with every change, until the caller goes. Callers: operators,
         auditors, services; agents see their own. A caller that reads too slowly misses states in between, never the last.
+        Tells of the sandboxes of the node that answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -409,7 +414,8 @@ def add_SandboxServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SandboxService:
-    """Makes sandboxes, tells how they are, and ends them.
+    """Makes sandboxes, tells how they are, and ends them. Where nodes share a registry, GetSandbox and ListSandboxes answer for
+    all; another call that names a sandbox of another node is refused with SANDBOX_ON_OTHER_NODE.
     """
 
     @staticmethod

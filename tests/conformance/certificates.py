@@ -36,10 +36,14 @@ class Authority:
         """The PEM file to trust it by."""
         return str(self.place / f"{self.name}.pem")
 
-    def issue(self, name: str, *, expires: timedelta = DAY) -> dict[str, str]:
-        """The PEM files of a certificate for loopback, `cert` and `key`; with negative `expires` it is out of date."""
+    def issue(self, name: str, *uris: str, expires: timedelta = DAY) -> dict[str, str]:
+        """The PEM files of a certificate for loopback and `uris`, `cert` and `key`.
+
+        With negative `expires` it is out of date.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
+        loopback = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        names = x509.SubjectAlternativeName([*map(x509.UniformResourceIdentifier, uris), *loopback])
         builder = _builder(name, self.name, key, datetime.now(UTC) + expires)
         self._write(f"{name}.pem", builder.add_extension(names, False).sign(self.key, hashes.SHA256()))
         path = self.place / f"{name}.key"

@@ -29,7 +29,8 @@ class Disk:
 
 
 async def call(recorder: Recorder, name: str) -> None:
-    record = recorder.open(METHOD, Principal(PrincipalKind.OPERATOR, name), "", "")
+    record = recorder.open(METHOD, "", "")
+    recorder.identify(record, Principal(PrincipalKind.OPERATOR, name))
     await recorder.close(METHOD, record, "OK")
 
 

@@ -60,6 +60,7 @@ async def test_where_the_intent_is_not_written_nothing_is_done_and_nothing_answe
 
 
 async def _begun(recorder: Recorder, early: bool) -> Record:
-    record = recorder.open(METHOD, Principal(PrincipalKind.OPERATOR, "ada"), "", "")
+    record = recorder.open(METHOD, "", "")
+    recorder.identify(record, Principal(PrincipalKind.OPERATOR, "ada"))
     await recorder.begin(METHOD, record, None, early)
     return record

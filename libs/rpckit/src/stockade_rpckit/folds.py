@@ -13,6 +13,9 @@ log = get_logger(__name__)
 
 FOLD_SECONDS = 1.0
 _AT_ONCE = 1024  # entries that the journal takes together
+_NOWHERE: Mapping[str, str] = {}
+
+_Pairs = tuple[tuple[str, Any], ...]
 
 
 class Folds:
@@ -23,12 +26,20 @@ class Folds:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._counts: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+        self._counts: dict[tuple[_Pairs, _Pairs], list[int]] = {}
         self._unwritten: list[Entry] = []
 
-    def add(self, fields: Mapping[str, Any], count: int = 1) -> None:
-        """Count what has these fields of `stockade_audit.Entry`, equal ones together; the next flush writes it."""
-        held = self._counts.setdefault(tuple(fields.items()), [0, time.time_ns()])
+    @property
+    def kinds(self) -> int:
+        """How many kinds have been counted since the last flush."""
+        return len(self._counts)
+
+    def add(self, fields: Mapping[str, Any], count: int = 1, origin: Mapping[str, str] = _NOWHERE) -> None:
+        """Count what has these fields of `stockade_audit.Entry`, equal ones together; the next flush writes it.
+
+        `origin` goes into the entry's metadata: where the counted came from.
+        """
+        held = self._counts.setdefault((tuple(fields.items()), tuple(origin.items())), [0, time.time_ns()])
         held[0] += count
 
     async def flush(self) -> None:
@@ -38,7 +49,7 @@ class Folds:
         """
         await self._write()  # what an earlier flush could not
         counted, self._counts = self._counts, {}  # what is counted from here on waits for its second
-        self._unwritten = [_entry(fields, *held) for fields, held in counted.items()]
+        self._unwritten = [_entry(*kind, *held) for kind, held in counted.items()]
         await self._write()
 
     async def _write(self) -> None:
@@ -67,5 +78,5 @@ class Folds:
             log.error("the last folded entries could not be written", extra={"entries": lost, "error": str(error)})
 
 
-def _entry(fields: tuple[tuple[str, Any], ...], count: int, since_ns: int) -> Entry:
-    return Entry(**dict(fields), metadata={"count": count, "since_ns": since_ns})
+def _entry(fields: _Pairs, origin: _Pairs, count: int, since_ns: int) -> Entry:
+    return Entry(**dict(fields), metadata={**dict(origin), "count": count, "since_ns": since_ns})

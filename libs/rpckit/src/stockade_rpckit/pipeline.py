@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ from stockade_audit import RecordUnavailable
 from stockade_rpckit import contract, identity, metrics, tracing
 from stockade_rpckit.contract import Method
 from stockade_rpckit.errors import DETAILS_KEY, Failure, FailureTable, failure_of, internal
-from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind
+from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind, Unproven
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.recording import NOBODY, Record, Recorder
 from stockade_rpckit.validation import validate
@@ -46,8 +46,8 @@ class Call:
 
     method: Method
     span: trace.Span
+    record: Record
     principal: Principal = NOBODY
-    record: Record = field(init=False)
     served: bool = False
     """Whether it got as far as its handler."""
     early: bool = False
@@ -75,9 +75,12 @@ class Pipeline:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            call = Call(method, span)
+            ids = span.get_span_context()
+            call = Call(method, span, self._recorder.open(method, f"{ids.trace_id:032x}", f"{ids.span_id:016x}"))
             try:
-                self._identify(call, metadata)
+                if contract.ANYONE not in method.callers:
+                    proved = self._authenticate(metadata, context)
+                    self._identify(call, proved if isinstance(proved, Principal) else await proved)
                 with self._room_for(call.principal):
                     yield call
                 await self._close(call, "OK")
@@ -98,18 +101,12 @@ class Pipeline:
         call.served = True
         await self._recorder.begin(call.method, call.record, request, call.early)
 
-    def _identify(self, call: Call, metadata: dict[str, str]) -> None:
-        """Prove who calls and open the call's record under that name; under nobody's when there is no proof."""
-        try:
-            if contract.ANYONE not in call.method.callers:
-                call.principal = self._authenticate(metadata)
-                identity.enter(call.principal)
-                call.span.set_attribute("stockade.principal", self._recorder.alias(call.principal))
-        finally:
-            ids = call.span.get_span_context()
-            call.record = self._recorder.open(
-                call.method, call.principal, f"{ids.trace_id:032x}", f"{ids.span_id:016x}"
-            )
+    def _identify(self, call: Call, principal: Principal) -> None:
+        """From here on the call is this principal's, in its span and its record too."""
+        call.principal = principal
+        identity.enter(principal)
+        self._recorder.identify(call.record, principal)
+        call.span.set_attribute("stockade.principal", self._recorder.alias(principal))
 
     @contextmanager
     def _room_for(self, principal: Principal) -> Iterator[None]:
@@ -117,15 +114,16 @@ class Pipeline:
         if principal.kind is not PrincipalKind.AGENT:
             yield
             return
-        if self._open[principal.sandbox] >= MOST_CALLS:
+        place = principal.sandbox or principal.name  # an agent of the mesh may be in none of our sandboxes
+        if self._open[place] >= MOST_CALLS:
             raise _too_many_calls()
-        self._open[principal.sandbox] += 1
+        self._open[place] += 1
         try:
             yield
         finally:
-            self._open[principal.sandbox] -= 1
-            if not self._open[principal.sandbox]:
-                del self._open[principal.sandbox]
+            self._open[place] -= 1
+            if not self._open[place]:
+                del self._open[place]
 
     async def _close(self, call: Call, code: str, reason: str = "") -> None:
         call.span.set_attribute("rpc.response.status_code", code)
@@ -151,6 +149,9 @@ class Pipeline:
         if failure is None:
             log.exception("a handler failed", exc_info=error, extra={"method": call.method.path})
             failure = internal(trace_id)
+        if not call.served:
+            call.record.origin = _origin(context)
+            call.record.claimed = failure.claimed if isinstance(failure, Unproven) else {}
         await self._close_quietly(call, failure.code.name, failure.reason)
         details = failure.status().SerializeToString()
         await context.abort(failure.code, failure.message, trailing_metadata=((DETAILS_KEY, details),))
@@ -167,6 +168,12 @@ def _authorize(call: Call) -> None:
         f"{call.method.name} may be called by {names}; this call came from {call.principal.kind.name}",
         metadata={"caller": call.principal.kind.name, "allowed": names},
     )
+
+
+def _origin(context: grpc.aio.ServicerContext) -> dict[str, str]:
+    """Where a call came from over the network, without the port; on a Unix socket that is not known."""
+    family, _, address = context.peer().partition(":")
+    return {"peer": address.rpartition(":")[0]} if family in ("ipv4", "ipv6") else {}
 
 
 def _too_many_calls() -> Failure:

@@ -31,6 +31,9 @@ _MENDS: Final = {
 }
 
 
+_FORM: Final = "not a URL of PostgreSQL: write postgresql://role@host/database?passfile=/path"
+
+
 class UrlRefused(ValueError):
     """What was given is no URL of PostgreSQL, or holds what must not be in one; the message names the mend."""
 
@@ -44,8 +47,10 @@ def check_url(url: str) -> None:
     """Raise UrlRefused for what is no URL of PostgreSQL, or says a password where process lists and logs show it."""
     try:
         given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise UrlRefused(f"not a URL of PostgreSQL: {error}") from None
+    except psycopg.ProgrammingError:  # whose text may hold the URL, and with it a password
+        raise UrlRefused(_FORM) from None
+    if not is_url(url):
+        raise UrlRefused(_FORM)
     if given.get("password"):
         raise UrlRefused(
             "the URL of PostgreSQL holds a password: put it into a file and add ?passfile=/path to the URL"

@@ -66,13 +66,15 @@ def before_intent(behaviour: B) -> B:
 class Record:
     """The fields of one call's entry so far. `entry_id` is the id that its (closing) entry will carry."""
 
-    __slots__ = ("entry_id", "fields", "intent", "intent_id", "skipped", "started_ns")
+    __slots__ = ("claimed", "entry_id", "fields", "intent", "intent_id", "origin", "skipped", "started_ns")
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
         self.entry_id = new_entry_id()
         self.intent: asyncio.Future[int] | None = None
         self.intent_id = ""
+        self.claimed: Mapping[str, str] = {}  # fields of its entry, when it was refused: who it said it was
+        self.origin: Mapping[str, str] = {}  # and where it came from
         self.skipped = False
         self.started_ns = time.monotonic_ns()
 
@@ -107,21 +109,23 @@ class Recorder:
         self.folds = Folds(journal)
         self._pace = Pace(AGENT_PER_SECOND, AGENT_BURST)
 
-    def open(self, method: Method, principal: Principal, trace_id: str, span_id: str) -> Record:
-        """Begin the record of a call and make it the current one; nothing is written yet."""
+    def open(self, method: Method, trace_id: str, span_id: str) -> Record:
+        """Begin the record of a call, as nobody's, and make it the current one; nothing is written yet."""
         record = Record(
             {
                 "service": self._service,
                 "method": method.unary_name,
-                "principal_kind": str(principal.kind),
-                "principal": principal.name,
+                **_who(NOBODY),
                 "trace_id": trace_id,
                 "span_id": span_id,
-                **_agent_fields(principal),
             }
         )
         _current.set(record)
         return record
+
+    def identify(self, record: Record, principal: Principal) -> None:
+        """The call is this principal's."""
+        record.fields |= _who(principal)
 
     def alias(self, principal: Principal) -> str:
         """A caller as copies of the record name it: a service as it is, everybody else by a pseudonym."""
@@ -143,7 +147,7 @@ class Recorder:
             contract.INTENT,
             contract.AFTER,
         ):
-            await self._pace.turn(record.fields["sandbox"])
+            await self._pace.turn(record.fields["sandbox"] or record.fields["agent"])
         if method.recording == contract.INTENT:
             record.intent_id = new_entry_id()
             record.intent = self._journal.submit(record.entry(id=record.intent_id, action=Action.INTENT))
@@ -169,16 +173,26 @@ class Recorder:
     def fold(self, record: Record, status: str, reason: str) -> None:
         """Count a call into the entry that is written for its principal, method, status and reason."""
         known = {name: record.fields[name] for name in _FOLDED_FIELDS if name in record.fields}
-        self.folds.add({"action": Action.FOLDED, **known, "status": status, "reason": reason})
+        claimed, origin = (record.claimed, record.origin) if self.folds.kinds < _MOST_CLAIMS else ({}, {})
+        self.folds.add({"action": Action.FOLDED, **known, "status": status, "reason": reason, **claimed}, origin=origin)
 
+    def fold_unheard(self, reason: str, origin: Mapping[str, str], count: int) -> None:
+        """Count connections that were refused before a call could be made."""
+        fields = {"action": Action.FOLDED, "service": self._service, **_who(NOBODY), "status": "UNAUTHENTICATED"}
+        self.folds.add({**fields, "reason": reason}, count, origin)
+
+
+_MOST_CLAIMS = 256
+"""Kinds of calls in one second up to which each refused one's claims are told apart; what is beyond is counted."""
 
 _FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")
 
 
-def _agent_fields(principal: Principal) -> dict[str, str]:
+def _who(principal: Principal) -> dict[str, str]:
+    who = {"principal_kind": str(principal.kind), "principal": principal.name}
     if principal.kind is not PrincipalKind.AGENT:
-        return {}
-    return {"agent": principal.name, "agent_type": principal.agent_type, "sandbox": principal.sandbox}
+        return who
+    return {**who, "agent": principal.name, "agent_type": principal.agent_type, "sandbox": principal.sandbox}
 
 
 def _guess(request: Message) -> Mapping[str, Any]:

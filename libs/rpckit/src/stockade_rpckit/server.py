@@ -19,7 +19,8 @@ from stockade_audit.errors import AuditError
 from stockade_rpckit import logs, metrics, threads, tracing
 from stockade_rpckit.channel import MAX_MESSAGE_BYTES
 from stockade_rpckit.errors import FailureTable
-from stockade_rpckit.listeners import Listener, listeners
+from stockade_rpckit.handshakes import Handshakes
+from stockade_rpckit.listeners import Listener, TlsListener, listeners, mesh_listeners
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.metrics import Reading
 from stockade_rpckit.pipeline import Pipeline, PipelineInterceptor
@@ -77,14 +78,17 @@ class Wiring:
 
 def run_service(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. `name` is the short name: sandbox, policy, cache or audit."""
+    handshakes = Handshakes()
+    if settings.listen:
+        handshakes.watch()
     logs.configure(settings.log_level)
     tracing.setup(f"stockade-{name}", [f"unix:{settings.run_dir}/services/audit.sock"])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(name, settings, wire))
+        runner.run(_serve(name, settings, wire, handshakes))
 
 
-async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]]) -> None:
-    found = list(listeners(settings.run_dir, name))
+async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]], handshakes: Handshakes) -> None:
+    found = [*listeners(settings.run_dir, name), *mesh_listeners(settings, name)]
     if not found:
         refuse(f"{settings.run_dir} has no directory to listen in; `stockade up` prepares them")
     for listener in found:
@@ -101,13 +105,20 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]])
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
     readings = [*_readings(wiring), *wiring.readings]
     told = [await metrics.serve(listener.metrics, readings) for listener in found if listener.metrics]
-    background = [asyncio.ensure_future(work()) for work in (recorder.folds.run, *wiring.background)]
+
+    async def count_refused() -> None:
+        for why, count in handshakes.taken().items():
+            recorder.fold_unheard("HANDSHAKE_REFUSED", {"listener": settings.listen, "why": why}, count)
+
+    background = [asyncio.ensure_future(recorder.folds.run(count_refused))]
+    background += [asyncio.ensure_future(work()) for work in wiring.background]
     background.append(asyncio.ensure_future(_watch_parts(health, wiring)))
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
     crashed = await _wait(stopping, background)
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
     await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
+    await count_refused()
     await _end(wiring, recorder, background)
     for server in told:
         server.close()
@@ -125,7 +136,9 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000)
 
 
-async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health: HealthServicer) -> grpc.aio.Server:
+async def _listen(
+    listener: Listener | TlsListener, wiring: Wiring, recorder: Recorder, health: HealthServicer
+) -> grpc.aio.Server:
     pipeline = Pipeline(listener.authenticate, recorder, wiring.failures)
     server = grpc.aio.server(interceptors=[PipelineInterceptor(pipeline)], options=_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -133,7 +146,7 @@ async def _listen(listener: Listener, wiring: Wiring, recorder: Recorder, health
         served.add(served.handler, server)
     names = [served.service for served in wiring.served] + [reflection.SERVICE_NAME, "grpc.health.v1.Health"]
     reflection.enable_server_reflection(names, server, descriptor_pool.Default())
-    server.add_insecure_port(f"unix:{listener.path}")
+    listener.bind(server)
     await server.start()
     listener.open_to_directory()
     return server

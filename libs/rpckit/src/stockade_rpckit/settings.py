@@ -32,6 +32,20 @@ class ServiceSettings:
     """DEBUG, INFO, WARNING or ERROR."""
     drain_seconds: float = 5.0
     """How long calls in flight may take to end after SIGTERM."""
+    listen: str = ""
+    """Address for callers with a certificate of the mesh, host:port; empty for none."""
+    tls_cert: str = ""
+    """File with our own certificate and its chain (PEM). This, the key and the CA are read again when they change."""
+    tls_key: str = ""
+    """File with the certificate's key (PEM)."""
+    tls_ca: str = ""
+    """File with the authorities whose certificates are believed (PEM)."""
+    trust_domain: str = "stockade"
+    """The SPIFFE trust domain of callers: `spiffe://<it>/agent/<type>/<agent>` and the like; of no other."""
+    sidecar_id: str = ""
+    """Our sidecar's SPIFFE id. With it, run_dir/sidecar is served, and who calls is whom the sidecar saw."""
+    registry_url: str = ""
+    """The Redis that says which node holds which agent's sandbox; empty where no node speaks for agents."""
 
 
 def _boolean(text: str) -> bool:

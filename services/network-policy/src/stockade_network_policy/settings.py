@@ -16,6 +16,9 @@ class PolicySettings(ServiceSettings):
 
     policy_file: Path = SHIPPED
     """The policies a new installation starts with; later edits through the service stand over it."""
+    store: str = ""
+    """Where policies and limits of messages lie: postgresql://… for replicas that share them, with ?passfile=/path for a
+    password; empty for SQLite in state_dir."""
     outcome_seconds: float = 300.0
     """How long an allowed request may give no sign of life before its outcome counts as unknown."""
     limits: str = "memory"
@@ -28,8 +31,6 @@ class PolicySettings(ServiceSettings):
     """That share; with n replicas, 1/n lets through no more than the whole limit."""
     names_per_minute: int = names.PER_MINUTE
     """How many names, of those that its policy does not spell out, one agent may have looked up; 0: any number."""
-    trust_domain: str = "stockade"
-    """The SPIFFE trust domain whose certificates name agents to a mesh's Envoy: `spiffe://<it>/agent/<type>/<agent>`."""
     lease_seconds: float = 30.0
     """How long tokens may be out on lease."""
     snapshot_seconds: float = 60.0

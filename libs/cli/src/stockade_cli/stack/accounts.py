@@ -2,7 +2,8 @@
 
 Three services share one group, by which they enter the operators' directories and read each other's sockets and
 journals. The gate has a group of its own and no other: Envoy parses what agents send, and must not enter any
-directory but `gate/`, into which the services follow it.
+directory but `gate/`, into which the services follow it. A mesh's sidecar, which is no process of ours, is given
+`sidecar/` in the same way.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Accounts:
         """The group of the gate's directory and doors."""
         return self.base + 4
 
+    @property
+    def sidecar_gid(self) -> int:
+        """The group of a sidecar's directory: whoever starts the sidecar puts it in there."""
+        return self.base + 5
+
     def of(self, process: str) -> Account | None:
         """The account of a process by its short name; None for the one that stays root."""
         if process == "sandbox":  # cgroups, loop mounts and Docker's socket: root by nature
@@ -40,4 +46,4 @@ class Accounts:
         if process == "gate":
             return Account(self.base + 4, self.gate_gid)
         uid = self.base + {"audit": 1, "policy": 2, "cache": 3}[process]
-        return Account(uid, self.services_gid, (self.services_gid, self.gate_gid))
+        return Account(uid, self.services_gid, (self.services_gid, self.gate_gid, self.sidecar_gid))

@@ -46,6 +46,7 @@ def directories(settings: StackSettings) -> list[Directory]:
         *people,
         Directory(run / "services", SHARED, gid=services),
         Directory(run / "gate", SHARED, gid=gate),
+        Directory(run / "sidecar", SHARED, gid=accounts.sidecar_gid),
         # Whoever reaches a sandbox's sockets is its agent: they are for the sandbox, which has its own mounted, alone.
         Directory(run / "sb", PASSED, gid=gate),
         Directory(state, OPEN),
@@ -92,7 +93,7 @@ def _check_owner(settings: StackSettings) -> None:
         )
 
 
-_SOCKETS = ("operators/*/*.sock", "auditors/*/*.sock", "services/*.sock", "gate/*.sock")
+_SOCKETS = ("operators/*/*.sock", "auditors/*/*.sock", "services/*.sock", "gate/*.sock", "sidecar/*.sock")
 
 
 def claim_sockets(settings: StackSettings) -> None:

@@ -1,15 +1,22 @@
 """Every store of policies passes the same suite."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stockade_network_policy.adapters.policies_memory import MemoryPolicies
+from stockade_network_policy.adapters.policies_postgres import PostgresPolicies
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
+from stockade_network_policy.adapters.postgres import SCHEMA, open_database
 from stockade_network_policy.domain.errors import EtagMismatch, PolicyExists, PolicyNotFound, PolicyRequired
 from stockade_network_policy.domain.policy import Change, Limits, Mode, Policy
 from stockade_network_policy.domain.ports import PolicyStore, Write
+
+from support.postgres import PostgresServer
 
 LIMITS = Limits(
     requests_per_minute=1, requests_per_hour=2, burst_size=3, max_tunnels=4, bytes_per_hour=5, tunnel_lifetime_s=6
@@ -17,11 +24,40 @@ LIMITS = Limits(
 POLICY = Policy(agent_type="tester", allowed_domains=("*.b.com", "a.com"), limits=LIMITS)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+Open = Callable[[], PolicyStore]
+
+
+@contextmanager
+def opener(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """What opens a store of this kind, again for each process that would share it."""
+    if kind == "memory":
+        kept = MemoryPolicies()
+        yield lambda: kept
+    elif kind == "sqlite":
+        yield lambda: SqlitePolicies(tmp_path / "p.sqlite")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        with server.database() as url:
+            SCHEMA.migrate(url)
+            yield lambda: PostgresPolicies(open_database(url))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PolicyStore]:
-    opened: PolicyStore = MemoryPolicies() if request.param == "memory" else SqlitePolicies(tmp_path / "p.sqlite")
-    yield opened
-    opened.close()
+    with opener(request.param, request, tmp_path) as open_:
+        opened = open_()
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def three(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[PolicyStore]]:
+    """The same store as three processes have it open."""
+    with opener(request.param, request, tmp_path) as open_:
+        opened = [open_() for _ in range(3)]
+        yield opened
+        for each in opened:
+            each.close()
 
 
 def write(store: PolicyStore, policy: Policy, change: Change = Change.UPDATED, **fields: str) -> Policy:
@@ -119,11 +155,55 @@ def test_seeding_takes_what_is_new_and_leaves_edits(store: PolicyStore) -> None:
     assert (found["left"].version, found["left"].changed_by) == (2, "seed")
 
 
-def test_sqlite_is_shared_by_processes(tmp_path: Path) -> None:
-    ours, theirs = SqlitePolicies(tmp_path / "p.sqlite"), SqlitePolicies(tmp_path / "p.sqlite")
-    before = ours.revision()
-    write(theirs, POLICY, Change.CREATED)
-    assert ours.revision() > before
-    assert ours.policies() == theirs.policies()
-    ours.close()
-    theirs.close()
+def test_what_one_process_writes_all_have(three: list[PolicyStore]) -> None:
+    before = three[0].revision()
+    write(three[1], POLICY, Change.CREATED)
+    assert three[0].revision() > before
+    assert three[0].policies() == three[1].policies() == three[2].policies()
+
+
+def test_of_edits_of_one_etag_at_once_one_is_made(three: list[PolicyStore]) -> None:
+    etag = write(three[0], POLICY, Change.CREATED).etag
+
+    def edit(number: int) -> bool:
+        try:
+            write(three[number % 3], replace(POLICY, allowed_domains=(f"{number}.com",)), etag=etag)
+        except EtagMismatch:
+            return False
+        return True
+
+    with ThreadPoolExecutor(9) as threads:
+        assert sum(threads.map(edit, range(9))) == 1
+    assert [policy.version for policy in three[1].policies()] == [2]
+
+
+def test_three_that_seed_at_once_seed_once(three: list[PolicyStore]) -> None:
+    seeds = [replace(POLICY, agent_type=f"type-{number}") for number in range(20)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda store: store.seed(seeds, now_ns=1), three))
+    assert [policy.version for policy in three[0].policies()] == [1] * 20
+
+
+def test_whoever_polls_the_revision_misses_no_change(three: list[PolicyStore]) -> None:
+    """What two write at once is seen in the order of its revisions."""
+    seen: dict[int, int] = {}
+    writing = threading.Event()
+
+    def poll() -> None:
+        while not writing.is_set():
+            revision = three[0].revision()
+            found = len(three[0].policies())
+            assert seen.setdefault(revision, found) <= found
+            seen[revision] = min(seen[revision], found)
+
+    def create(number: int) -> None:
+        write(three[1 + number % 2], replace(POLICY, agent_type=f"type-{number}"), Change.CREATED)
+
+    watching = threading.Thread(target=poll)
+    watching.start()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(create, range(40)))
+    writing.set()
+    watching.join(20)
+    assert three[0].revision() >= 40
+    assert all(found >= revision for revision, found in seen.items())

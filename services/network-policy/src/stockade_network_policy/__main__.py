@@ -1,17 +1,21 @@
 """`stockade-network-policy`: serve policies, decisions and the gate until told to stop.
 
 Whoever supervises Envoy asks this program what it needs: `bootstrap` prints Envoy's configuration, `envoy` its command
-line as JSON, `firewall` the nftables rules for its user.
+line as JSON, `firewall` the nftables rules for its user. `migrate` prepares the tables that replicas share.
 """
 
+import argparse
 import json
 import pwd
 import sys
 from collections.abc import Callable
 
+from stockade_rpckit import migrations
+from stockade_rpckit.postgres import UrlRefused, check_url
 from stockade_rpckit.server import run_service
-from stockade_rpckit.settings import load
+from stockade_rpckit.settings import load, refuse
 
+from stockade_network_policy.adapters.postgres import SCHEMA
 from stockade_network_policy.gate import firewall
 from stockade_network_policy.gate.bootstrap import render
 from stockade_network_policy.gate.command import command
@@ -21,11 +25,31 @@ from stockade_network_policy.wiring import wire
 
 
 def main() -> None:
-    """Serve; or print what was asked for."""
-    if sys.argv[1:] and sys.argv[1] in PRINTED:
-        print(PRINTED[sys.argv[1]](load(GateSettings, PREFIX)))
+    """Serve; or print what was asked for, or migrate, and end."""
+    parser = argparse.ArgumentParser(prog="stockade-network-policy", description="Policies, decisions and the gate.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (_, what) in PRINTED.items():
+        commands.add_parser(name, help=what)
+    migrations.add_command(commands)
+    arguments = parser.parse_args()
+    if arguments.command in PRINTED:
+        printed, _ = PRINTED[arguments.command]
+        print(printed(load(GateSettings, PREFIX)))
         return
-    run_service("policy", load(PolicySettings, "STOCKADE_POLICY"), wire)
+    settings = load(PolicySettings, "STOCKADE_POLICY")
+    if arguments.command == "migrate":
+        sys.exit(_migrate(settings, arguments))
+    run_service("policy", settings, wire)
+
+
+def _migrate(settings: PolicySettings, arguments: argparse.Namespace) -> int:
+    if not settings.store:
+        refuse("STOCKADE_POLICY_STORE is no postgresql:// URL: nothing to migrate")
+    try:
+        check_url(settings.store)
+    except UrlRefused as error:
+        refuse(f"STOCKADE_POLICY_STORE: {error}")
+    return migrations.run_command(SCHEMA, [settings.store], arguments)
 
 
 def _firewall(settings: GateSettings) -> str:
@@ -33,10 +57,10 @@ def _firewall(settings: GateSettings) -> str:
     return firewall.rules(settings, uid, firewall.host_resolvers())
 
 
-PRINTED: dict[str, Callable[[GateSettings], str]] = {
-    "bootstrap": render,
-    "envoy": lambda settings: json.dumps(command(settings)),
-    "firewall": _firewall,
+PRINTED: dict[str, tuple[Callable[[GateSettings], str], str]] = {
+    "bootstrap": (render, "print Envoy's configuration"),
+    "envoy": (lambda settings: json.dumps(command(settings)), "print Envoy's command line as JSON"),
+    "firewall": (_firewall, "print the nftables rules for Envoy's user"),
 }
 
 

@@ -8,15 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stockade_rpckit import threads
-from stockade_rpckit.logs import get_logger
 
-from stockade_network_policy.domain.errors import PolicyNotFound
+from stockade_network_policy.domain.errors import PoliciesUnavailable, PolicyNotFound
 from stockade_network_policy.domain.policy import DEFAULT, Policy, Rules, plain_type, tightens
 from stockade_network_policy.domain.ports import PolicyStore, Write
-
-log = get_logger(__name__)
-
-POLL_SECONDS = 0.25  # how often we look for changes that another process made
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,10 @@ class Catalogue:
         return stored
 
     async def refresh(self) -> None:
-        """Takes over what the store has now, compiles what changed, and tells the listeners."""
+        """Takes over what the store has now, compiles what changed, and tells the listeners.
+
+        Raises PoliciesUnavailable; then what was in force still is.
+        """
         async with self._loading:
             revision = await threads.run(self.store.revision)
             if revision == self._revision:
@@ -90,17 +88,10 @@ class Catalogue:
             for listener in tuple(self._listeners):
                 await listener(change)
 
-    async def follow(self) -> None:
-        """Looks for changes for ever; a store that does not answer leaves in force what was."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                await self.refresh()
-            except Exception:
-                log.exception("the policy store does not answer: the policies stay as they are")
-
     def _compiled(self, before: Mapping[str, Rules]) -> dict[str, Rules]:
         policies = self.store.policies()
+        if before and not any(policy.agent_type == DEFAULT for policy in policies):
+            raise PoliciesUnavailable("the store of policies has lost `default`: restore it from a backup")
         return {policy.agent_type: _compile(policy, before.get(policy.agent_type)) for policy in policies}
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from stockade_rpckit import threads
-from stockade_rpckit.logs import get_logger
 
 from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal
 from stockade_network_policy.domain.permits import Key, MessageLimit, counted_as, limit_for
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore
-
-log = get_logger(__name__)
-
-POLL_SECONDS = 0.25  # how often we look for changes that another process made
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +56,3 @@ class Messages:
     async def refresh(self) -> None:
         """Takes over what the store has now."""
         self._limits = {limit.key: limit for limit in await threads.run(self._store.all)}
-
-    async def follow(self) -> None:
-        """Looks for changes for ever; a store that does not answer leaves in force what was."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                await self.refresh()
-            except Exception:
-                log.exception("the store of message limits does not answer: the limits stay as they are")

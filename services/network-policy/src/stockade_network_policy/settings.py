@@ -17,8 +17,8 @@ class PolicySettings(ServiceSettings):
     policy_file: Path = SHIPPED
     """The policies a new installation starts with; later edits through the service stand over it."""
     store: str = ""
-    """Where policies and limits of messages lie: postgresql://… for replicas that share them, with ?passfile=/path for a
-    password; empty for SQLite in state_dir."""
+    """Where policies and limits of messages lie: postgresql://… for replicas that share them, a password in a file,
+    ?passfile=/path; empty for SQLite in state_dir."""
     outcome_seconds: float = 300.0
     """How long an allowed request may give no sign of life before its outcome counts as unknown."""
     limits: str = "memory"

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from stockade.networkpolicy.v1 import (
 from stockade_rpckit import threads
 from stockade_rpckit.journals import open_journal
 from stockade_rpckit.logs import get_logger
+from stockade_rpckit.postgres import UrlRefused
 from stockade_rpckit.recording import Describe
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import load, refuse
@@ -26,11 +27,17 @@ from stockade_network_policy import policy_file
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.limits_redis import RedisLimits
+from stockade_network_policy.adapters.messages_postgres import PostgresMessageLimits
 from stockade_network_policy.adapters.messages_sqlite import SqliteMessageLimits
+from stockade_network_policy.adapters.policies_postgres import PostgresPolicies
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
+from stockade_network_policy.adapters.postgres import listen, open_database
 from stockade_network_policy.catalogue import Catalogue
+from stockade_network_policy.domain.errors import PoliciesUnavailable
+from stockade_network_policy.domain.policy import Policy
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore, PolicyStore
 from stockade_network_policy.envoy.server import serve as serve_envoy
+from stockade_network_policy.follower import Bell, Follower
 from stockade_network_policy.gate.gate import Gate
 from stockade_network_policy.gate.settings import PREFIX, GateSettings
 from stockade_network_policy.handlers import gate as gate_handlers
@@ -50,6 +57,8 @@ from stockade_network_policy.snapshots import Signer, Snapshots
 
 log = get_logger(__name__)
 
+Background = Callable[[], Awaitable[None]]
+
 PACKAGE = "stockade.networkpolicy.v1"
 _ADD: dict[str, Callable[..., None]] = {
     "PolicyService": policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
@@ -65,13 +74,13 @@ async def wire(settings: PolicySettings) -> Wiring:
     """The service that `settings` ask for. Ends the process, in one line, for settings nobody can serve."""
     seeds = read_seeds(settings)  # before anything is opened: a corrupt file changes nothing
     journal = open_journal(settings, "policy")
-    store, message_limits = open_store(settings)
-    await threads.run(store.seed, seeds.policies, now_ns=time.time_ns())
-    catalogue = Catalogue(store, seeds.aliases)
-    await catalogue.refresh()
+    bell = Bell()
+    store, message_limits, beside_store = open_store(settings, bell)
     limits, beside_limits = open_limits(settings)
+    catalogue = Catalogue(store, seeds.aliases)
     permits = Messages(message_limits, limits)
-    await permits.refresh()
+    await read_store(catalogue, permits, seeds.policies)
+    followers = Follower("policies", catalogue.refresh, bell), Follower("message limits", permits.refresh, bell)
     judgement = Judgement(
         catalogue,
         limits,
@@ -105,18 +114,21 @@ async def wire(settings: PolicySettings) -> Wiring:
         journal=journal,
         failures={**FAILURES, **gate_handlers.FAILURES},
         background=[
-            catalogue.follow,
-            permits.follow,
+            *(follower.run for follower in followers),
             judgement.close_abandoned,
             leases.close_expired,
             gate.run,
             partial(serve_envoy, judgement, settings.run_dir / "services", settings.trust_domain),
             partial(end_overdue, judgement, gate),
+            *beside_store,
             *beside_limits,
         ],
         on_drain=on_drain,
-        parts={"limits": lambda: not limits.degraded},
-        readings=readings(judgement, gate),
+        parts={
+            "limits": lambda: not limits.degraded,
+            "policies": lambda: not any(follower.degraded for follower in followers),
+        },
+        readings=readings(judgement, gate, followers),
     )
 
 
@@ -148,16 +160,37 @@ def store_dir(settings: PolicySettings) -> Path:
     return settings.state_dir / "policy"
 
 
-def open_store(settings: PolicySettings) -> tuple[PolicyStore, MessageLimitStore]:
-    """The database of policies and of message limits."""
+def open_store(settings: PolicySettings, bell: Bell) -> tuple[PolicyStore, MessageLimitStore, list[Background]]:
+    """The database of policies and of message limits, and what has to run beside it."""
+    if settings.store:
+        return open_shared_store(settings.store, bell)
     path = store_dir(settings) / "policies.sqlite"
     try:
-        return SqlitePolicies(path), SqliteMessageLimits(path)
+        return SqlitePolicies(path), SqliteMessageLimits(path), []
     except (sqlite3.Error, OSError) as error:
         refuse(f"{path} cannot be used as the store of policies: {error}; restore it from a backup, or move it away")
 
 
-def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Callable[[], Awaitable[None]]]]:
+def open_shared_store(url: str, bell: Bell) -> tuple[PolicyStore, MessageLimitStore, list[Background]]:
+    """The same for replicas that share it; `bell` rings when one of them has changed something."""
+    try:
+        database = open_database(url)
+    except UrlRefused as error:
+        refuse(f"STOCKADE_POLICY_STORE: {error}")
+    return PostgresPolicies(database), PostgresMessageLimits(database), [partial(listen, url, bell)]
+
+
+async def read_store(catalogue: Catalogue, permits: Messages, seeds: Sequence[Policy]) -> None:
+    """What holds at the start; without it there is none, since nobody knows what to allow."""
+    try:
+        await threads.run(catalogue.store.seed, seeds, now_ns=time.time_ns())
+        await catalogue.refresh()
+        await permits.refresh()
+    except PoliciesUnavailable as error:
+        refuse(f"STOCKADE_POLICY_STORE: {error}")
+
+
+def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Background]]:
     """The engine that counts, and what has to run beside it."""
     if settings.limits not in ("memory", "redis"):
         refuse(f"STOCKADE_POLICY_LIMITS={settings.limits} is unknown; choose memory or redis")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from stockade_network_policy.adapters.policy_rows import COLUMNS, row_of, version_of
 from stockade_network_policy.adapters.sqlite import open_database
-from stockade_network_policy.domain.policy import Change, Limits, Mode, Policy, Version
+from stockade_network_policy.domain.policy import Change, Policy, Version
 from stockade_network_policy.domain.ports import SEED, Write, next_version, seed_write
 
 _SCHEMA = """
@@ -27,7 +25,6 @@ CREATE TABLE IF NOT EXISTS versions (
     UNIQUE (agent_type, version)
 ) STRICT
 """
-_COLUMNS = "agent_type, version, change, body, changed_by, time_ns"
 
 
 class SqlitePolicies:
@@ -47,11 +44,11 @@ class SqlitePolicies:
         """See `PolicyStore`."""
         with self._lock:
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM versions WHERE revision IN"  # noqa: S608 - a constant
+                f"SELECT {COLUMNS} FROM versions WHERE revision IN"  # noqa: S608 - a constant
                 " (SELECT max(revision) FROM versions GROUP BY agent_type) AND change != ? ORDER BY agent_type",
                 (Change.DELETED,),
             ).fetchall()
-        return [_version(row).policy for row in rows]
+        return [version_of(row).policy for row in rows]
 
     def write(self, writes: Sequence[Write], *, by: str, now_ns: int) -> list[Policy]:
         """See `PolicyStore`."""
@@ -69,20 +66,20 @@ class SqlitePolicies:
         """See `PolicyStore`."""
         with self._lock:
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM versions WHERE agent_type = ? AND version < ?"  # noqa: S608 - a constant
+                f"SELECT {COLUMNS} FROM versions WHERE agent_type = ? AND version < ?"  # noqa: S608 - a constant
                 " ORDER BY version DESC LIMIT ?",
                 (agent_type, below, limit),
             ).fetchall()
-        return [_version(row) for row in rows]
+        return [version_of(row) for row in rows]
 
     def find_request(self, request_id: str) -> Version | None:
         """See `PolicyStore`."""
         with self._lock:
             row = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM versions WHERE request_id = ?",  # noqa: S608 - a constant
+                f"SELECT {COLUMNS} FROM versions WHERE request_id = ?",  # noqa: S608 - a constant
                 (request_id,),
             ).fetchone()
-        return _version(row) if row else None
+        return version_of(row) if row else None
 
     def close(self) -> None:
         """See `PolicyStore`."""
@@ -102,49 +99,15 @@ class SqlitePolicies:
 
     def _last(self, agent_type: str) -> Version | None:
         row = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM versions WHERE agent_type = ? ORDER BY version DESC LIMIT 1",  # noqa: S608
+            f"SELECT {COLUMNS} FROM versions WHERE agent_type = ? ORDER BY version DESC LIMIT 1",  # noqa: S608
             (agent_type,),
         ).fetchone()
-        return _version(row) if row else None
+        return version_of(row) if row else None
 
     def _append(self, write: Write, by: str, now_ns: int) -> Policy:
         made = next_version(self._last(write.policy.agent_type), write, by=by, now_ns=now_ns)
         self._connection.execute(
-            f"INSERT INTO versions ({_COLUMNS}, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
-            (*_row(made), write.request_id or None),
+            f"INSERT INTO versions ({COLUMNS}, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+            (*row_of(made), write.request_id or None),
         )
         return made.policy
-
-
-_OWN_COLUMNS = ("agent_type", "version", "changed_by", "update_time_ns")
-
-
-def _row(version: Version) -> tuple[Any, ...]:
-    policy = version.policy
-    body = {name: value for name, value in asdict(policy).items() if name not in _OWN_COLUMNS}
-    return (
-        policy.agent_type,
-        policy.version,
-        version.change,
-        json.dumps(body),
-        policy.changed_by,
-        policy.update_time_ns,
-    )
-
-
-def _version(row: tuple[Any, ...]) -> Version:
-    agent_type, number, change, body, changed_by, time_ns = row
-    values = json.loads(body)
-    policy = Policy(
-        agent_type=agent_type,
-        allowed_domains=tuple(values["allowed_domains"]),
-        allowed_ports=tuple(values["allowed_ports"]),
-        limits=Limits(**values["limits"]),
-        audit_logging=values["audit_logging"],
-        block_unknown_domains=values["block_unknown_domains"],
-        mode=Mode(values["mode"]),
-        version=number,
-        changed_by=changed_by,
-        update_time_ns=time_ns,
-    )
-    return Version(policy=policy, change=Change(change))

@@ -75,6 +75,10 @@ class RequestIdReused(PolicyError):
         self.request_id = request_id
 
 
+class PoliciesUnavailable(Exception):
+    """The store of policies does not answer, or takes no writes; what it said last holds on."""
+
+
 class LimitsUnavailable(Exception):
     """The engine that counts limits does not answer."""
 

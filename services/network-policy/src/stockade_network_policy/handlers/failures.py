@@ -89,5 +89,6 @@ FAILURES: FailureTable = {
     errors.LeaseUnavailable: _lease_unavailable,
     errors.LeaseNotFound: _table(_STATUS.NOT_FOUND, "LEASE_NOT_FOUND", lambda e: {"lease_id": e.lease_id}),
     errors.LeaseExpired: _table(_STATUS.FAILED_PRECONDITION, "LEASE_EXPIRED", lambda e: {"lease_id": e.lease_id}),
+    errors.PoliciesUnavailable: _table(_STATUS.UNAVAILABLE, "POLICIES_UNAVAILABLE", lambda _: {}, retry_after_s=1.0),
     errors.LimitsUnavailable: _table(_STATUS.UNAVAILABLE, "LIMITS_UNAVAILABLE", lambda _: {}, retry_after_s=1.0),
 }

@@ -18,7 +18,13 @@ from stockade_rpckit.recording import Describe, current_record
 
 from stockade_network_policy import policy_file
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.domain.errors import EtagMismatch, PolicyInvalid, PolicyNotFound, RequestIdReused
+from stockade_network_policy.domain.errors import (
+    EtagMismatch,
+    PolicyExists,
+    PolicyInvalid,
+    PolicyNotFound,
+    RequestIdReused,
+)
 from stockade_network_policy.domain.hostname import canonical_pattern
 from stockade_network_policy.domain.policy import Change, Policy
 from stockade_network_policy.domain.ports import Write
@@ -45,8 +51,7 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
         policy = await threads.run(messages.read_message, request.policy, agent_type)
         stored = await self._made_before(request.request_id, policy)
         if stored is None:
-            write = Write(policy=policy, change=Change.CREATED, request_id=request.request_id)
-            stored = await self._write(write)
+            stored = await self._create(policy, request.request_id)
         return pb.CreatePolicyResponse(policy=messages.policy_message(stored))
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, _context: Any) -> pb.GetPolicyResponse:
@@ -145,6 +150,16 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
             updated=[p.agent_type for p in updated],
             unchanged=[p.agent_type for p in policies if p.agent_type not in changed],
         )
+
+    async def _create(self, policy: Policy, request_id: str) -> Policy:
+        """What is made; where another replica was asked the same at the same time, what that one made."""
+        try:
+            return await self._write(Write(policy=policy, change=Change.CREATED, request_id=request_id))
+        except PolicyExists:
+            stored = await self._made_before(request_id, policy)
+            if stored is None:
+                raise
+            return stored
 
     async def _made_before(self, request_id: str, policy: Policy) -> Policy | None:
         """What the same request made; raises RequestIdReused where it was another."""

@@ -47,6 +47,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_LEASE_EXPIRED: _ClassVar[Reason]
     REASON_LIMITS_UNAVAILABLE: _ClassVar[Reason]
     REASON_DOMAIN_NOT_IN_POLICY: _ClassVar[Reason]
+    REASON_POLICIES_UNAVAILABLE: _ClassVar[Reason]
     REASON_DOOR_EXISTS: _ClassVar[Reason]
     REASON_DOOR_NOT_FOUND: _ClassVar[Reason]
     REASON_DOOR_REFUSED: _ClassVar[Reason]
@@ -85,6 +86,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CLAIMS_TOO_FAST: _ClassVar[Reason]
     REASON_TOO_MANY_ORIGINS: _ClassVar[Reason]
     REASON_KEY_NOT_ROTATED: _ClassVar[Reason]
+    REASON_FLEET_NOT_KEPT: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 REASON_INVALID_REQUEST: Reason
 REASON_CALLER_NOT_ALLOWED: Reason
@@ -126,6 +128,7 @@ REASON_LEASE_NOT_FOUND: Reason
 REASON_LEASE_EXPIRED: Reason
 REASON_LIMITS_UNAVAILABLE: Reason
 REASON_DOMAIN_NOT_IN_POLICY: Reason
+REASON_POLICIES_UNAVAILABLE: Reason
 REASON_DOOR_EXISTS: Reason
 REASON_DOOR_NOT_FOUND: Reason
 REASON_DOOR_REFUSED: Reason
@@ -164,3 +167,4 @@ REASON_TRACE_NOT_FOUND: Reason
 REASON_CLAIMS_TOO_FAST: Reason
 REASON_TOO_MANY_ORIGINS: Reason
 REASON_KEY_NOT_ROTATED: Reason
+REASON_FLEET_NOT_KEPT: Reason

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from support.authority import Authority
 from support.gate import ENVOY, needs_envoy, until
 
 pytestmark = [pytest.mark.gate, needs_envoy]
@@ -22,34 +23,6 @@ SIDECARS = Path(__file__).parents[3] / "deploy/kubernetes/sidecar"
 MESH, METRICS, CHECK = "9191", "9464", "/envoy.service.auth.v3.Authorization/Check"
 GATEWAY = "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway"
 PROMETHEUS = "spiffe://cluster.local/ns/monitoring/sa/prometheus"
-
-
-def openssl(*words: str | Path) -> None:
-    subprocess.run(["openssl", *words], check=True, capture_output=True)
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A CA of the test."""
-
-    place: Path
-
-    @classmethod
-    def create(cls, place: Path) -> "Authority":
-        place.mkdir()
-        new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-        openssl(*new, "-subj", "/CN=authority", "-keyout", place / "ca.key", "-out", place / "ca.crt")
-        return cls(place)
-
-    def issue(self, name: str, identity: str) -> tuple[Path, Path]:
-        """Certificate and key of a SPIFFE id; the server's is for localhost too."""
-        certificate, key, extensions = (self.place / f"{name}.{end}" for end in ("crt", "key", "ext"))
-        extensions.write_text(f"subjectAltName=URI:{identity},DNS:localhost\n")
-        new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}")
-        openssl(*new, "-keyout", key, "-out", self.place / f"{name}.csr")
-        signed = ("x509", "-req", "-days", "1", "-CA", self.place / "ca.crt", "-CAkey", self.place / "ca.key")
-        openssl(*signed, "-in", self.place / f"{name}.csr", "-extfile", extensions, "-out", certificate)
-        return certificate, key
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,7 @@ from typing import Any
 
 from stockade_sandbox.domain.errors import SandboxNotFound
 from stockade_sandbox.domain.ports import Registry
-from stockade_sandbox.domain.sandbox import Filter, Sandbox, State
-
-
-def listing_key(sandbox: Sandbox) -> str:
-    """Orders sandboxes, the newest first; two are never equal."""
-    return f"{1e12 - sandbox.created_at:019.6f}:{sandbox.name}"
+from stockade_sandbox.domain.sandbox import Filter, Sandbox, State, listing_key
 
 
 class Sandboxes:

@@ -1,26 +1,32 @@
-"""Sandboxes and snapshots as JSON documents, as registries keep them."""
+"""Sandboxes, snapshots and nodes as JSON documents, as registries keep them."""
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, TypeVar
 
+from stockade_sandbox.domain.node import Command, Node, NodeState, Order
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
 from stockade_sandbox.domain.snapshot import Snapshot
 
-_SANDBOX_FIELDS = frozenset(field.name for field in dataclasses.fields(Sandbox))
+T = TypeVar("T")
 
 
-def document(value: Sandbox | Snapshot) -> str:
-    """One JSON object with its fields. A node that is not said is left out: the node's own registry need not say it."""
-    fields = dataclasses.asdict(value)
-    if not fields.get("node", True):
+def plain(value: Node | Order | Snapshot) -> str:
+    """One JSON object with its fields."""
+    return json.dumps(dataclasses.asdict(value))
+
+
+def document(sandbox: Sandbox, **more: str) -> str:
+    """One JSON object with its fields, and `more`. A node that is not said is left out."""
+    fields = dataclasses.asdict(sandbox)
+    if not sandbox.node:
         del fields["node"]
-    return json.dumps(fields)
+    return json.dumps(fields | more)
 
 
-def sandbox_of(text: str | bytes) -> Sandbox:
-    """The sandbox of a document; fields of a newer version are passed over."""
-    fields = {name: value for name, value in json.loads(text).items() if name in _SANDBOX_FIELDS}
+def sandbox_of(text: str) -> Sandbox:
+    """The sandbox of a document."""
+    fields = _fields(Sandbox, text)
     return Sandbox(
         **fields
         | _common(fields)
@@ -35,8 +41,34 @@ def sandbox_of(text: str | bytes) -> Sandbox:
 
 def snapshot_of(text: str) -> Snapshot:
     """The snapshot of a document."""
-    fields = json.loads(text)
+    fields = _fields(Snapshot, text)
     return Snapshot(**fields | _common(fields))
+
+
+def node_of(text: str) -> Node:
+    """The node of a document."""
+    fields = _fields(Node, text)
+    return Node(
+        **fields
+        | {
+            "state": NodeState(fields["state"]),
+            "tiers": tuple(map(Tier, fields["tiers"])),
+            "promised": Limits(**fields["promised"]),
+            "capacity": Limits(**fields["capacity"]),
+        }
+    )
+
+
+def order_of(text: str) -> Order:
+    """The order of a document."""
+    fields = _fields(Order, text)
+    return Order(**fields | {"command": Command(fields["command"])})
+
+
+def _fields(kind: type[T], text: str) -> dict[str, Any]:
+    """The document's fields; those of a newer version are passed over."""
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return {name: value for name, value in json.loads(text).items() if name in known}
 
 
 def _common(fields: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from stockade_rpckit import threads
 
-from stockade_sandbox.adapters.documents import document, sandbox_of, snapshot_of
+from stockade_sandbox.adapters.documents import document, plain, sandbox_of, snapshot_of
 from stockade_sandbox.domain.sandbox import Sandbox
 from stockade_sandbox.domain.snapshot import Snapshot
 
@@ -76,7 +76,7 @@ class SqliteRegistry:
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """See `Registry.put_snapshot`."""
-        row = (snapshot.name, snapshot.created_at, document(snapshot))
+        row = (snapshot.name, snapshot.created_at, plain(snapshot))
         await self._write("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", row)
 
     async def snapshots(self) -> list[Snapshot]:

@@ -175,8 +175,46 @@ class NodeNotFound(SandboxError):
     """No such node."""
 
     def __init__(self, name: str, known: str) -> None:
-        super().__init__(f"no node {name!r}; this one is {known!r}")
+        super().__init__(f"no node {name!r}; this one is {known!r}, and ListNodes tells the others")
         self.name = name
+
+
+class SandboxElsewhere(SandboxError):
+    """The sandbox lives on another node."""
+
+    def __init__(self, name: str, node: str) -> None:
+        super().__init__(f"sandbox {name} lives on node {node}; ask there, or send x-stockade-node: {node} to the mesh")
+        self.name, self.node = name, node
+
+
+class NodeNameTaken(SandboxError):
+    """Two nodes of one name."""
+
+    def __init__(self, name: str, host: str) -> None:
+        super().__init__(
+            f"a node named {name!r} is alive on host {host}; give this one another name with STOCKADE_SANDBOX_NODE"
+        )
+        self.name, self.host = name, host
+
+
+class FleetUnavailable(SandboxError):
+    """The registry that nodes share does not answer, or cannot be sure yet."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the registry of the fleet does not answer ({detail}); what runs runs on, and new sandboxes wait for it"
+        )
+
+
+class FleetUnsuitable(SandboxError):
+    """The registry answers and must not be used."""
+
+
+class NotMember(SandboxError):
+    """The registry does not have this node as one of the fleet, any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"node {name} has to join the fleet again")
 
 
 class GateUnavailable(SandboxError):

@@ -1,14 +1,15 @@
 """Where sandboxes live in a fleet: what a node takes, which node is dead, what a node finds on its return.
 
 Pure: times are given. A node beats in the shared registry every `BEAT_SECONDS`, and the registry tells, by its own
-clock, who has been silent for `SILENT_SECONDS`. Whoever asks it judges by that and by what it saw itself: a registry that
-was away finds everybody silent, and so does one whose clock was put forward.
+clock, who has been silent for `SILENT_SECONDS`. Whoever asks it judges by that and by what it saw itself: a registry
+that was away finds everybody silent, and so does one whose clock was put forward.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from stockade_sandbox.domain.errors import NodeFull, QuotaExceeded
+from stockade_sandbox.domain.node import Node, NodeState
 from stockade_sandbox.domain.sandbox import Reason, Sandbox, State, over
 
 BEAT_SECONDS = 1.0
@@ -20,8 +21,14 @@ CONTACT_SECONDS = 5.0
 """How long the registry must have answered without a gap before anybody is judged: the healthy have beaten by then."""
 GAP_SECONDS = 3.0
 """Answers further apart than that have a gap between them, the registry's or the asker's own."""
+SETTLE_SECONDS = 3.0
+"""How long a registry that lost everything refuses claims: all nodes have told it again by then what they have."""
 LEAVE_SECONDS = 60.0
 """How long a service that stopped in order, to be started again, is waited for."""
+FORGET_SECONDS = 86400.0
+"""How long a lost node is still told of."""
+REQUEST_SECONDS = 86400.0
+"""How long a request_id is remembered."""
 MOST_BEHIND_SECONDS = SILENT_SECONDS + CONFIRM_SECONDS + 2 * BEAT_SECONDS
 """A dead node is found out within that."""
 
@@ -81,6 +88,11 @@ def lost(sandbox: Sandbox, at: float) -> Sandbox:
     return over(sandbox, Reason.NODE_LOST, f"node {sandbox.node} died, or was cut off", at)
 
 
+def given_up(sandbox: Sandbox, at: float) -> Sandbox:
+    """One that did not start for so long that its request was taken over by another node."""
+    return over(sandbox, Reason.START_FAILED, "another node took its request over", at)
+
+
 @dataclass(frozen=True, slots=True)
 class Return:
     """What a node has to do when it is back: remove sandboxes that were given up meanwhile, and give up others."""
@@ -100,6 +112,12 @@ def returned(local: Iterable[Sandbox], placed: Iterable[Sandbox], ended: Mapping
     known = {sandbox.name: sandbox for sandbox in local}
     drop = tuple(sandbox for name, sandbox in known.items() if sandbox.living and name in ended)
     return Return(drop, tuple(sandbox for sandbox in placed if sandbox.name not in known))
+
+
+def told(nodes: Iterable[Node], now: float) -> list[Node]:
+    """The nodes by name, without those that were lost long ago."""
+    kept = (n for n in nodes if n.state is not NodeState.LOST or now - n.heard_at < FORGET_SECONDS)
+    return sorted(kept, key=lambda node: node.name)
 
 
 def published(sandbox: Sandbox, node: str) -> Sandbox:

@@ -3,12 +3,13 @@
 Errors are those of `domain.errors`; what an adapter's library raises is translated at its edge.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from stockade_sandbox.domain.node import Heard, Node, Order
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Sandbox, Tier
 from stockade_sandbox.domain.snapshot import Snapshot
 from stockade_sandbox.domain.usage import Disk, Network
@@ -151,7 +152,7 @@ class Engine(Protocol):
 
 
 class Registry(Protocol):
-    """Remembers sandboxes through restarts."""
+    """Remembers this node's sandboxes through restarts."""
 
     async def put(self, sandbox: Sandbox) -> None:
         """Remember it as it is now, in place of what was remembered under its name. Durable on return."""
@@ -195,6 +196,92 @@ class Registry(Protocol):
 
     async def set_flag(self, name: str, value: bool) -> None:
         """Set it. Durable on return."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One more sandbox for an owner that may have `quota` of them. `digest` is the same for the same request."""
+
+    sandbox: Sandbox
+    quota: int
+    request_id: str = ""
+    digest: str = ""
+    instead_of: str = ""
+    """The sandbox that the same request began to make elsewhere, where that is given up."""
+
+
+class Fleet(Protocol):
+    """What all nodes know together: each other, and each other's sandboxes as `placement.published` has them.
+
+    Every method raises FleetUnavailable when the registry does not answer in time. Those that a node calls as itself
+    raise NotMember when it is not one of the fleet, any more: it joins, and publishes what it has.
+    """
+
+    async def join(self, node: Node, returning: bool) -> None:
+        """Be one of the fleet. `returning`: it has been before; a registry that does not know that has lost everything,
+        and refuses claims until all have had time to join again.
+
+        Raises NodeNameTaken where another one beats under that name, FleetUnsuitable.
+        """
+        ...
+
+    async def beat(self, node: Node) -> Heard:
+        """Be alive, as it now is."""
+        ...
+
+    async def leave(self, node: Node, patience: float) -> None:
+        """Stop in order, to be back within `patience` seconds; 0: for good."""
+        ...
+
+    async def nodes(self) -> list[Node]:
+        """All of them by name, those that were lost within a day too."""
+        ...
+
+    async def node(self, name: str) -> Node | None:
+        """The node of that name."""
+        ...
+
+    async def order(self, name: str, order: Order) -> None:
+        """Tell a node, in place of what it was told and has not done. It hears with its next beat."""
+        ...
+
+    async def claim(self, node: Node, claim: Claim) -> Sandbox | None:
+        """Count and place a sandbox that is about to be made; or the one that the same request has made elsewhere.
+
+        Raises QuotaExceeded, RequestIdReused.
+        """
+        ...
+
+    async def publish(self, node: Node, sandboxes: Sequence[Sandbox]) -> set[str]:
+        """Tell how they are now; the names of those living ones that are over for the fleet: it stays at that."""
+        ...
+
+    async def find(self, names: Sequence[str]) -> Mapping[str, Sandbox]:
+        """Those of these names that are known, by name."""
+        ...
+
+    async def page(self, agent: str, after: str, size: int) -> list[Sandbox]:
+        """At most so many, of that agent or all, after the `listing_key`; the newest first, ended ones too."""
+        ...
+
+    async def placed(self, name: str) -> list[Sandbox]:
+        """Those that live on a node."""
+        ...
+
+    async def lose(self, name: str, beat: str, sandboxes: Sequence[Sandbox]) -> set[str]:
+        """Declare a node dead whose last beat was that, and sandboxes of it over; the names of those that now are.
+
+        Changes nothing where it has beaten since. A node that is left without sandboxes is silent no longer.
+        """
+        ...
+
+    async def prune(self, ended_before: float) -> None:
+        """Tell no longer of some of those that ended before that."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
         ...
 
 

@@ -142,6 +142,11 @@ def over(sandbox: Sandbox, reason: Reason, message: str, at: float) -> Sandbox:
     )
 
 
+def listing_key(sandbox: Sandbox) -> str:
+    """Orders sandboxes, the newest first; two are never equal."""
+    return f"{1e12 - sandbox.created_at:019.6f}:{sandbox.name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a caller asks for. Limits of 0, and None, stand for the profile's and the server's own."""
@@ -173,6 +178,7 @@ class Filter:
     states: frozenset[State] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
+    node: str = ""
 
     def matches(self, sandbox: Sandbox) -> bool:
         """Whether `sandbox` is meant."""
@@ -182,6 +188,7 @@ class Filter:
             and self.agent_type in ("", sandbox.agent_type)
             and self.labels.items() <= sandbox.labels.items()
             and (not self.names or sandbox.name in self.names)
+            and self.node in ("", sandbox.node)
         )
 
 

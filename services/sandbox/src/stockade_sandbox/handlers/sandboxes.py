@@ -20,14 +20,14 @@ from stockade_rpckit.recording import current_record
 from stockade_sandbox import snapshots
 from stockade_sandbox.domain.change import Change
 from stockade_sandbox.domain.errors import FieldNotMutable, SandboxError
-from stockade_sandbox.domain.sandbox import Filter, NetworkMode, Sandbox
+from stockade_sandbox.domain.sandbox import Filter, NetworkMode, Sandbox, listing_key
 from stockade_sandbox.handlers import messages
 from stockade_sandbox.handlers.access import may_see, owner, visible
 from stockade_sandbox.handlers.paging import page
 from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.records import facts
-from stockade_sandbox.sandboxes import Sandboxes, listing_key
+from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.snapshots import Snapshots
 
 AGENT_MAY_CHANGE = frozenset({"lifetime", "idle_timeout"})

@@ -82,6 +82,12 @@ class Prober(stubs.ProbeServicer):  # type: ignore[misc,name-defined]
 
     Intend = Fold = Nobody = One
 
+    async def Who(self, _request, _context):  # type: ignore[no-untyped-def]
+        from stockade_rpckit.identity import current_principal
+
+        who = current_principal()
+        return messages.Answer(text=" ".join(filter(None, (who.kind, who.name, who.agent_type, who.sandbox))))
+
     async def OneMany(self, request, context):  # type: ignore[no-untyped-def]
         yield await self._answer(request, context)
         while request.mood == "flood":

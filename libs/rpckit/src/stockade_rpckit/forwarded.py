@@ -10,7 +10,7 @@ import re
 
 HEADER = "x-forwarded-client-cert"
 
-_PAIR = re.compile(r'\s*([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;]*))\s*')
+_PAIR = re.compile(r'\s*([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;]*))')
 
 Element = dict[str, list[str]]
 """Values by key in lower case, e.g. {"by": […], "uri": […]}; a key may come several times."""

@@ -1,5 +1,6 @@
 """Both versions of cgroups, on recorded files: which trees, which counters."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,32 @@ def test_version_1_is_three_trees(host: Path, recorded: str) -> None:
     tree(host, f"pids{DOCKER}/ex-1", pids__events="max 5\n", cgroup__procs="")
     tree(host, f"freezer{DOCKER}/ex-1", cgroup__procs="")
     assert exec_cgroup.counters() == Counters(oom_kills=2, pids_refused=5, peak_memory_bytes=1048576, cpu_s=None)
-    exec_cgroup.admit(CHILD)
+    found.move(17, exec_cgroup)
     for controller in ("memory", "pids", "freezer"):
         assert (host / f"cgroup/{controller}{DOCKER}/ex-1/cgroup.procs").read_text() == str(CHILD)
     assert (host / f"proc/{CHILD}/oom_score_adj").read_text() == "500"
+
+
+@pytest.mark.parametrize(
+    ("absent", "admitted"),
+    [((), True), (("freezer",), False), (("memory", "pids", "freezer"), False)],
+    ids=["in every tree", "not in one tree", "in none"],
+)
+def test_who_has_entered_is_in_every_tree(host: Path, absent: tuple[str, ...], admitted: bool) -> None:
+    process(host, INIT, 1, V1)
+    process(host, CHILD, 17, V1)
+    process(host, STRANGER, 99, V1)
+    for controller in ("memory", "pids", "freezer"):
+        tree(host, f"{controller}{DOCKER}")
+    exec_cgroup = container(host).make("ex-1")
+    for controller in ("memory", "pids", "freezer"):
+        inside = str(STRANGER) if controller in absent else f"{STRANGER}\n{CHILD}\n"
+        tree(host, f"{controller}{DOCKER}/ex-1", cgroup__procs=inside, tasks="")
+    assert exec_cgroup.admit(17) is admitted
+    assert (host / f"proc/{CHILD}/oom_score_adj").read_text() == ("500" if admitted else "0")
+    with exec_cgroup.entrances() as entrances:
+        places = [os.readlink(f"/proc/self/fd/{fd}") for fd in entrances]
+    assert places == [f"{host}/cgroup/{tree}{DOCKER}/ex-1/tasks" for tree in ("memory", "pids", "freezer")]
 
 
 def test_version_2_is_one_tree_in_which_the_init_makes_room(host: Path) -> None:

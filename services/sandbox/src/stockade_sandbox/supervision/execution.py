@@ -34,7 +34,7 @@ class Execution:
         self.pid = 0
         self.order: dict[str, object] = {}  # what its supervisor was told, until it runs
         self.held_by: object = None  # who still has to permit what it does
-        self._prepared = False
+        self._prepared = False  # whether its child was made ahead of time, so that another may be made
         self._word: str | None = None  # what its child, which waits in its place, is let go with
         self.request_id = ""
         self.start_ns = time.time_ns()
@@ -150,20 +150,20 @@ class Execution:
         self._killing = self._loop.create_task(self._kill())
         return None
 
-    def prepared(self, pid: int, cgroup: ExecCgroup | None) -> dict[str, object]:
-        """Its child waits already: what START says of that."""
+    def prepared(self, pid: int, cgroup: ExecCgroup | None, last: bool) -> dict[str, object]:
+        """Its child waits already: what START says of that. `last`: where that one has gone, it has none."""
         word = self._placed(pid, cgroup)
+        self._prepared = not last
         if word is None:
-            return {}
-        self._prepared = True
+            return {"hold": True}
         if self.held_by is None:
             return {"go": word}
         self._word = word
         return {"hold": True}
 
-    def forked(self, pid: int, cgroup: ExecCgroup | None) -> None:
+    def forked(self, pid: int) -> None:
         """Its child waits: let it start, once it may."""
-        self._word = self._placed(pid, cgroup)
+        self._word = self._placed(pid, None)
         if self.held_by is None:
             self._let_go()
 
@@ -177,11 +177,13 @@ class Execution:
             self._tell(frames.GO, self._word.encode())
             self._word = None
 
-    def unprepared(self) -> None:
-        """The child that was prepared for it had gone before it had its order: it has none. Raises FrameError."""
-        if not self._prepared:
-            raise frames.FrameError("no child was prepared for it")
-        self.pid, self._word, self._prepared = 0, None, False
+    def unprepared(self) -> bool:
+        """The child that was made ahead of time had gone before it had its order: whether it is to have another."""
+        again = self._prepared and self._stop is None
+        self._prepared = False
+        if again:
+            self.pid, self._word = 0, None
+        return again
 
     def told(self, kind: int, payload: bytes) -> None:
         """What its supervisor says of it, once it has a child. Raises FrameError."""
@@ -213,6 +215,9 @@ class Execution:
 
     def failed(self, number: int, step: str) -> None:
         """There is no program: why, and at which step. A refused fork is the pids limit and an ending like others."""
+        if self._stop is not None:
+            self._conclude(Observed(stop=self._stop))
+            return
         if step == "fork" and number == errno.EAGAIN:
             self._conclude(Observed(status=1 << 8, pids_refused=1))
             return

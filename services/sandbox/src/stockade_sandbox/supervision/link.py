@@ -1,6 +1,9 @@
 """One connection to a supervisor. What it says is hostile input: bounded, checked, and fatal when malformed."""
 
 import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 from stockade_sandbox.supervisor import frames
@@ -24,8 +27,10 @@ class Peer(Protocol):
 class Link(asyncio.Protocol):
     """Frames both ways over an accepted connection."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, caller: socket.socket | None = None) -> None:
+        """`caller`: the connection, where open files are to go over it."""
         self._peer = peer
+        self._caller = caller
         self._decoder = frames.Decoder(frames.SUPERVISOR_LIMIT)
         self._transport: asyncio.Transport | None = None
         self._violation = ""
@@ -67,6 +72,17 @@ class Link(asyncio.Protocol):
         """Sends a frame with a JSON payload."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frames.encode_json(kind, number, message))
+
+    async def hand_over(self, kind: int, number: int, message: dict[str, object], files: Sequence[int]) -> None:
+        """Sends a frame with a JSON payload, and open files with it. Raises OSError once the link is broken."""
+        frame = frames.encode_json(kind, number, message)
+        while self._transport is not None and self._caller is not None and not self._transport.is_closing():
+            if not self._transport.get_write_buffer_size():  # no other frame has gone out in part
+                with suppress(BlockingIOError):
+                    socket.send_fds(self._caller, [frame], files)  # small, so whole or not at all
+                    return
+            await asyncio.sleep(_TICK_S)
+        raise BrokenPipeError("the supervisor is not on the line")
 
     def close(self) -> None:
         """Hangs up at once."""

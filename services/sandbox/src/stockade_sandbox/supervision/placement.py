@@ -8,7 +8,7 @@ from stockade_rpckit.logs import get_logger
 from stockade_sandbox.cgroups import ContainerCgroup, ExecCgroup, NoCgroup
 
 _LINGER_S = 0.05
-"""The next child that is prepared takes along what was used until now; this long one may be waited for."""
+"""The next cgroup that is made takes along what was used until now; this long one may be waited for."""
 
 _log = get_logger(__name__)
 
@@ -21,6 +21,7 @@ class Placement:
         self._sandbox, self._own_kernel = sandbox, own_kernel
         self._container: ContainerCgroup | None = None
         self._lingering: list[ExecCgroup] = []
+        self._tidying: set[asyncio.Task[None]] = set()
 
     @property
     def possible(self) -> bool:
@@ -42,18 +43,20 @@ class Placement:
         """The cgroup of an exec from before this service started."""
         return self._container.make(exec_id) if self._container is not None else None
 
-    def admit(self, exec_id: str, pid: int) -> ExecCgroup | None:
-        """The cgroup of an exec with its child in it, `pid` as the sandbox counts. Raises OSError, having left none."""
-        return _admitted(self._container, exec_id, pid) if self._container is not None else None
-
-    async def prepare(self, exec_id: str, pid: int) -> ExecCgroup:
-        """As `admit`, off the loop: where many processes are forked, the kernel lets nobody move one for a while."""
+    async def make(self, exec_id: str) -> ExecCgroup:
+        """A cgroup for an exec. Off the loop: while an engine moves processes there is none to be had. Raises OSError."""
         assert self._container is not None
         lingering, self._lingering = self._lingering, []
         try:
-            return await threads.run(_renewed, self._container, exec_id, pid, lingering)
+            return await threads.run(_renewed, self._container, exec_id, lingering)
         finally:
             self._lingering += lingering
+
+    async def admit(self, cgroup: ExecCgroup, pid: int) -> None:
+        """Sees to it that a child, `pid` as the sandbox counts, is in its cgroup. Raises OSError."""
+        if not cgroup.admit(pid):
+            assert self._container is not None
+            await threads.run(self._container.move, pid, cgroup)
 
     def oom_kills(self) -> int:
         """Processes of the container itself, the init that is, that the kernel killed for memory."""
@@ -66,22 +69,20 @@ class Placement:
             asyncio.get_running_loop().call_later(_LINGER_S, self._tidy)
 
     def _tidy(self) -> None:
-        _remove(self._lingering)
+        task = asyncio.get_running_loop().create_task(self._removed())
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+
+    async def _removed(self) -> None:
+        lingering, self._lingering = self._lingering, []
+        if lingering:
+            await threads.run(_remove, lingering)
+            self._lingering += lingering
 
 
-def _renewed(container: ContainerCgroup, exec_id: str, pid: int, lingering: list[ExecCgroup]) -> ExecCgroup:
+def _renewed(container: ContainerCgroup, exec_id: str, lingering: list[ExecCgroup]) -> ExecCgroup:
     _remove(lingering)
-    return _admitted(container, exec_id, pid)
-
-
-def _admitted(container: ContainerCgroup, exec_id: str, pid: int) -> ExecCgroup:
-    cgroup = container.make(exec_id)
-    try:
-        cgroup.admit(container.host_pid(pid))
-    except OSError:
-        cgroup.remove()
-        raise
-    return cgroup
+    return container.make(exec_id)
 
 
 def _remove(cgroups: list[ExecCgroup]) -> None:

@@ -5,7 +5,6 @@ import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine
-from functools import partial
 from pathlib import Path
 
 from stockade_rpckit.logs import get_logger
@@ -22,7 +21,7 @@ from stockade_sandbox.supervision.listener import Listener
 from stockade_sandbox.supervision.note import read_note, write_note
 from stockade_sandbox.supervision.orders import order
 from stockade_sandbox.supervision.placement import Placement
-from stockade_sandbox.supervision.prepared import Place, Preparation, Prepared
+from stockade_sandbox.supervision.prepared import Preparation, Prepared, Refusal
 from stockade_sandbox.supervision.pulse import Pulse
 from stockade_sandbox.supervision.roster import Roster
 from stockade_sandbox.supervision.secrets import Secrets
@@ -54,8 +53,7 @@ class Post:
         self._init_pid = 0
         self._execs: OrderedDict[int, Execution] = OrderedDict()
         self._roster = Roster(sandbox)
-        self._prepares = False  # whether this supervisor can
-        self._preparation = Preparation(self._placement)
+        self._preparation = Preparation(sandbox, self._placement)
         self._released: deque[int] = deque(maxlen=64)
         self._next_number = 1
         self._pulse = Pulse()
@@ -159,24 +157,23 @@ class Post:
             raise SupervisorAbsent(self.sandbox)
         if len(self._execs) >= MOST_RUNNING:
             raise TooManyExecs(MOST_RUNNING)
-        prepared = self._preparation.take() if command.terminal is None else None
-        number, exec_id = (prepared.number, prepared.exec_id) if prepared else self._next()
-        execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
+        prepared = (self._preparation.take() if command.terminal is None else None) or self._next(asked_for=True)
+        execution = Execution(self.sandbox, prepared.exec_id, prepared.number, command, ExecSpans(), self._link)
         execution.request_id, execution.held_by = request_id, held_by
         self._add(execution, listed=file is None)
-        execution.order = order(command, write_note(exec_id, command), file, not self._placement.possible)
-        if prepared is None:
+        execution.order = order(command, write_note(execution.id, command), file, not self._placement.possible)
+        if not self._placement.possible:
             self._send_start(execution)
-        elif prepared.place.done():
-            self._start_prepared(execution, prepared.place)
+        elif prepared.asked_for:
+            self._have_made(execution, prepared)
         else:
-            prepared.place.add_done_callback(partial(self._start_prepared, execution))
+            self._start_when_placed(execution, prepared)
         return execution
 
-    def _next(self) -> tuple[int, str]:
-        """Number and id of a new exec."""
+    def _next(self, asked_for: bool = False) -> Prepared:
+        """Number and id of a new exec, whose child is still to be made."""
         number, self._next_number = self._next_number, self._next_number + 1
-        return number, new_name("ex")
+        return Prepared(number, new_name("ex"), asked_for)
 
     def find(self, exec_id: str) -> Execution:
         """The exec of that id. Raises ExecNotFound."""
@@ -243,8 +240,7 @@ class Post:
         self._link.take_over(transport, said)
 
     async def _connect(self, caller: socket.socket) -> None:
-        link = Link(self)
-        self._link = link
+        self._link = link = Link(self, caller)
         await self._loop.connect_accepted_socket(lambda: link, caller)
         try:
             async with asyncio.timeout(_HELLO_TIMEOUT_S):
@@ -259,8 +255,8 @@ class Post:
         kept = hello.get("kept")
         if hello.get("version") != frames.VERSION or not isinstance(kept, int) or not 0 <= kept <= 4096:
             raise frames.FrameError("HELLO of another version")
-        self._prepares = hello.get("prepares") == 2
-        self._placement.find(self._init_pid)
+        if hello.get("prepares") == 3:  # its children enter cgroups by themselves
+            self._placement.find(self._init_pid)
         self._kept_to_come = kept
         self._complete_if_all_kept()
 
@@ -296,50 +292,54 @@ class Post:
 
     def _of_exec(self, execution: Execution, kind: int, payload: bytes) -> None:
         if kind == frames.FORKED:
-            self._place(execution, frames.count(frames.decode_json(payload), "pid"))
-        elif kind == frames.FAILED and frames.decode_json(payload).get("step") == "prepared":
-            execution.unprepared()
-            self._send_start(execution)
+            if execution.pid or self._placement.possible:
+                raise frames.FrameError("FORKED out of turn")
+            execution.forked(frames.count(frames.decode_json(payload), "pid"))
+        elif kind == frames.FAILED and Refusal.said(payload).is_gone and execution.unprepared():
+            self._have_made(execution, Prepared(execution.number, execution.id, True, execution.cgroup))
         else:
             execution.told(kind, payload)
 
-    def _place(self, execution: Execution, pid: int) -> None:
-        """Puts the waiting child into a cgroup of its own before it may start its program."""
-        if execution.pid:
-            raise frames.FrameError("FORKED twice")
-        try:
-            cgroup = self._placement.admit(execution.id, pid)
-        except ProcessLookupError:  # it failed or was killed already: the supervisor's next word says how
-            execution.pid = pid
-        except OSError as error:
-            _log.warning("a child could not be placed", extra={"sandbox": self.sandbox, "error": str(error)})
-            execution.failed(error.errno or 0, "cgroup")
-        else:
-            execution.forked(pid, cgroup)
-
     def _prepare(self) -> None:
         """Has a child wait for the next exec."""
-        if self._link is not None and self._prepares and self._preparation.wanted:
-            number, exec_id = self._next()
-            self._preparation.begin(number, exec_id)
-            self._link.send(frames.PREPARE, number)
+        if self._link is not None and self._preparation.wanted:
+            self._preparation.offer(prepared := self._next())
+            self._spawn(self._preparation.make(prepared, self._link, None))
+
+    def _have_made(self, execution: Execution, prepared: Prepared) -> None:
+        """Has the child made that it has not."""
+        if self._link is not None:
+            self._spawn(self._preparation.make(prepared, self._link, execution.command.terminal))
+            self._start_when_placed(execution, prepared)
 
     def _of_prepared(self, prepared: Prepared, kind: int, payload: bytes) -> None:
         if kind == frames.FORKED:
             pid = frames.count(frames.decode_json(payload), "pid")
             self._spawn(self._preparation.place(prepared, pid))
         elif kind == frames.FAILED:
-            prepared.settle(None)
+            prepared.settle(Refusal.said(payload))
         else:
             raise frames.FrameError(f"a frame of kind {kind} for an exec that nobody has asked for")
 
-    def _start_prepared(self, execution: Execution, place: "asyncio.Future[Place | None]") -> None:
-        """Sends order and word in one; where no child waits, one is forked for it."""
+    def _start_when_placed(self, execution: Execution, prepared: Prepared) -> None:
+        if prepared.place.done():
+            self._start_prepared(execution, prepared)
+        else:
+            prepared.place.add_done_callback(lambda _place: self._start_prepared(execution, prepared))
+
+    def _start_prepared(self, execution: Execution, prepared: Prepared) -> None:
+        """Sends order and word in one; where no child waits that was made ahead of time, one is made for it."""
+        place = prepared.place.result()
         if execution.number not in self._execs:  # it is over before it began
             self._release(execution.number)
-            return
-        found = place.result()
-        self._send_start(execution, execution.prepared(*found) if found is not None else None)
+            self._placement.remove(prepared.cgroup)
+        elif not isinstance(place, Refusal):
+            self._send_start(execution, execution.prepared(place, prepared.cgroup, prepared.asked_for))
+        elif not prepared.asked_for:
+            self._have_made(execution, Prepared(execution.number, execution.id, True, prepared.cgroup))
+        elif self._link is not None:
+            execution.cgroup = prepared.cgroup
+            execution.failed(place.errno, place.step)
 
     def _send_start(self, execution: Execution, of_its_child: dict[str, object] | None = None) -> None:
         if self._link is not None:

@@ -1,74 +1,130 @@
-"""A child that waits in its cgroup for an exec that nobody has asked for yet, so that the next one need not wait.
+"""Children that wait in their cgroups for an order: one ahead of time, so that the next exec need not wait for its own.
 
-It is 1 MiB of an idle sandbox's memory, and one of its processes.
+That one is 1 MiB of an idle sandbox's memory, and one of its processes.
 """
 
 import asyncio
+import errno
 from dataclasses import dataclass, field
 
-from stockade_sandbox.cgroups import ExecCgroup
-from stockade_sandbox.supervision.placement import Placement
+from stockade_rpckit.logs import get_logger
 
-Place = tuple[int, ExecCgroup]
-"""A waiting child: its pid, as the sandbox counts, and the cgroup that it is in."""
+from stockade_sandbox.cgroups import ExecCgroup
+from stockade_sandbox.domain.execution import TerminalSize
+from stockade_sandbox.supervision.link import Link
+from stockade_sandbox.supervision.placement import Placement
+from stockade_sandbox.supervisor import frames
+
+GONE = "prepared"
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """There is no child, and which step failed how: see FAILED."""
+
+    errno: int
+    step: str
+
+    @classmethod
+    def said(cls, payload: bytes) -> "Refusal":
+        """What FAILED says. Raises FrameError."""
+        message = frames.decode_json(payload)
+        return cls(frames.count(message, "errno"), str(message.get("step")))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there was one, which had no order yet."""
+        return self.step == GONE
+
+
+Place = int | Refusal
+"""The pid of a child that waits in its cgroup, as the sandbox counts; or why there is none."""
 
 
 @dataclass(slots=True)
 class Prepared:
-    """Number and id of the exec to come."""
+    """Number and id of an exec, and its child."""
 
     number: int
     exec_id: str
-    place: "asyncio.Future[Place | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Where its child waits, once it does; None where there is none, so that one has to be forked for the exec."""
+    asked_for: bool = False
+    """Whether an exec waits for it that had none before."""
+    cgroup: ExecCgroup | None = None
+    place: "asyncio.Future[Place]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def settle(self, place: Place | None) -> None:
+    def settle(self, place: Place) -> None:
         """Whoever waits for its place learns of it."""
         if not self.place.done():
             self.place.set_result(place)
 
 
 class Preparation:
-    """At most one such child of a sandbox that no exec has taken, where there is a cgroup for it to wait in."""
+    """Has children made, of which at most one has not been taken by an exec."""
 
-    def __init__(self, placement: Placement) -> None:
-        self._placement = placement
+    def __init__(self, sandbox: str, placement: Placement) -> None:
+        self._sandbox, self._placement = sandbox, placement
         self._free: Prepared | None = None
-        self._coming: dict[int, Prepared] = {}  # the supervisor has still to say what became of them; taken ones, too
+        self._coming: dict[int, Prepared] = {}  # the supervisor has still to say what became of them
 
     @property
     def wanted(self) -> bool:
-        """Whether one should be asked for."""
+        """Whether one should be made ahead of time."""
         return self._free is None and self._placement.possible
 
-    def begin(self, number: int, exec_id: str) -> None:
-        """One has been asked for."""
-        self._free = self._coming[number] = Prepared(number, exec_id)
+    def offer(self, prepared: Prepared) -> None:
+        """The next exec may take this one."""
+        self._free = prepared
 
     def take(self) -> Prepared | None:
         """The one that waits, or is about to, for an exec that is asked for now."""
         prepared, self._free = self._free, None
         return prepared
 
+    async def make(self, prepared: Prepared, link: Link, terminal: TerminalSize | None) -> None:
+        """Makes its cgroup and has the supervisor fork the child that enters it."""
+        size = {"rows": terminal.rows, "columns": terminal.columns} if terminal else None
+        try:
+            prepared.cgroup = prepared.cgroup or await self._placement.make(prepared.exec_id)
+            with prepared.cgroup.entrances() as entrances:
+                message: dict[str, object] = {"entrances": len(entrances), "terminal": size}
+                self._coming[prepared.number] = prepared
+                await link.hand_over(frames.PREPARE, prepared.number, message, entrances)
+        except BrokenPipeError:  # nobody has another one made
+            prepared.settle(Refusal(0, GONE))
+            self._placement.remove(prepared.cgroup)
+        except OSError as error:
+            self._coming.pop(prepared.number, None)
+            self._refuse(prepared, error)
+
     def coming(self, number: int) -> Prepared | None:
         """The one of that number, the first time that the supervisor speaks of it."""
         return self._coming.pop(number, None)
 
     async def place(self, prepared: Prepared, pid: int) -> None:
-        """Puts its child, which waits, into its cgroup."""
+        """Sees to it that its child, which waits, is in its cgroup."""
+        assert prepared.cgroup is not None
         try:
-            prepared.settle((pid, await self._placement.prepare(prepared.exec_id, pid)))
-        except OSError:
-            prepared.settle(None)
+            await self._placement.admit(prepared.cgroup, pid)
+        except ProcessLookupError:  # it was killed meanwhile
+            prepared.settle(Refusal(0, GONE))
+        except OSError as error:
+            self._refuse(prepared, error)
+        else:
+            prepared.settle(pid)
 
     def forget(self) -> int | None:
         """None is waited for any more; the number of the one that no exec has taken."""
         for prepared in self._coming.values():
-            prepared.settle(None)
+            prepared.settle(Refusal(0, GONE))
         self._coming.clear()
         free = self.take()
         if free is None:
             return None
-        if free.place.done() and (place := free.place.result()):
-            self._placement.remove(place[1])
+        self._placement.remove(free.cgroup)
         return free.number
+
+    def _refuse(self, prepared: Prepared, error: OSError) -> None:
+        _log.warning("a child could not be placed", extra={"sandbox": self._sandbox, "error": str(error)})
+        prepared.settle(Refusal(error.errno or errno.EIO, "cgroup"))

@@ -2,6 +2,7 @@
 
 from support import memory
 from support.engine import engine as engine
+from support.mesh import mesh as mesh
 from support.postgres import postgres as postgres
 from support.stack import stack as stack
 

@@ -44,6 +44,13 @@ def over_sockets(program: Program, operator: Path, place: Path) -> Outcome:
     return _run(program, program.language, table.load(words, Place.OUTSIDE), targets, place)
 
 
+def over_sidecar(program: Program, target: str, place: Path) -> Outcome:
+    """The same by a sidecar, which leads to every service of a mesh."""
+    language = f"mesh-{program.language}"
+    steps = table.load(session_words(language, place), Place.OUTSIDE)
+    return _run(program, f"{program.language} mesh", steps, dict.fromkeys(SERVICES, target), place)
+
+
 def over_tls(program: Program, operator: Path, place: Path) -> Outcome:
     """The same over mutual TLS, through a front, and how it refuses those that it must not let in."""
     authority, foreign = Authority.new(place, "authority"), Authority.new(place, "other-authority")

@@ -26,12 +26,12 @@ class Authority:
         _openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=authority", *out)
         return cls(place)
 
-    def issue(self, name: str, identity: str) -> tuple[Path, Path]:
-        """Certificate and key of a SPIFFE id; for localhost too, should it be a server's."""
+    def issue(self, name: str, identity: str, days: int = 1) -> tuple[Path, Path]:
+        """Certificate and key of a SPIFFE id; for localhost too, should it be a server's. Expired with days=-1."""
         certificate, key, extensions = (self.place / f"{name}.{end}" for end in ("crt", "key", "ext"))
         extensions.write_text(f"subjectAltName=URI:{identity},DNS:localhost\n")
         _openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", self.place / f"{name}.csr")
-        signed = ("x509", "-req", "-days", "1", "-CA", self.place / "ca.crt", "-CAkey", self.place / "ca.key")
+        signed = ("x509", "-req", "-days", str(days), "-CA", self.place / "ca.crt", "-CAkey", self.place / "ca.key")
         _openssl(*signed, "-in", self.place / f"{name}.csr", "-extfile", extensions, "-out", certificate)
         return certificate, key
 

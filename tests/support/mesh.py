@@ -2,7 +2,7 @@
 
 | host | what runs there |
 | --- | --- |
-| a, b, c | a whole stack each, behind a stock Envoy: SPIFFE id node/<name> |
+| a, b, c | a whole stack each, behind a stock Envoy, id node/<name>; its sandbox service has a port of its own too |
 | store | Redis and PostgreSQL, which the nodes share |
 | world | what the gates can reach, and their name server |
 | client | a stock Envoy, id operator/ana; the tests' programs reach it by a Unix socket |
@@ -12,6 +12,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,18 +21,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from stockade.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
 from stockade_cli.stack.record import StackRecord
 
 from support import otlp
 from support.authority import Authority
+from support.mesh_client import NODE, standard, ways
 from support.mesh_network import Host, network
 from support.mesh_sidecar import PORT, TRUST_DOMAIN, Sidecar, spiffe
 from support.mesh_stores import Stores, stores
-from support.stack import Stack, placed_stack, short_directory, world
+from support.stack import STOCKADE, Stack, placed_stack, short_directory, world
 
 NODES = ("a", "b", "c")
 OPERATOR = "operator/ana"
+OWN_PORT = 9450
 SANDBOX_UIDS = 10_000
+MIGRATING = ("stockade-auditd", "stockade-network-policy")
+_SERVICES = ("SANDBOX", "POLICY", "CACHE", "AUDIT")
 
 
 @dataclass
@@ -51,6 +57,16 @@ class Node:
     def endpoint(self) -> str:
         """Where its sidecar listens."""
         return f"{self.host.address}:{PORT}"
+
+    @property
+    def ends(self) -> dict[str, tuple[str, int]]:
+        """Where callers with a certificate reach it: its sidecar, and its sandbox service itself."""
+        return {f"{self.name}-sidecar": (self.host.address, PORT), f"{self.name}-port": (self.host.address, OWN_PORT)}
+
+    def migrate(self, program: str) -> None:
+        """Make the tables that all nodes share."""
+        command = self.host.inside(STOCKADE.with_name(program), "migrate")
+        subprocess.run(command, env=os.environ | self.stack.environment, check=True, stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
         """The stack and the sidecar, up and serving."""
@@ -102,6 +118,23 @@ class Mesh:
         """Where the client's programs reach any service, as operator ana."""
         return f"unix:{self.client.directory}/out.sock"
 
+    def way(self, node: str, end: str) -> str:
+        """A target that leads from the client's host straight to a node's `sidecar` or its sandbox service's `port`."""
+        return f"unix:{self.client.directory.parent}/{node}-{end}.sock"
+
+    @contextmanager
+    def sandbox(self, agent: str, agent_type: str = "default", node: str = "") -> Iterator[str]:
+        """A sandbox that lives as long as the block, on `node` where one is named; yields its name."""
+        request = sandbox_service_pb2.CreateSandboxRequest(agent=agent, agent_type=agent_type)
+        with standard(self.target) as channel:
+            stub = sandbox_service_pb2_grpc.SandboxServiceStub(channel)
+            made = stub.CreateSandbox(request, metadata=((NODE, node),) if node else ()).sandbox
+            try:
+                yield made.name
+            finally:
+                end = sandbox_service_pb2.DeleteSandboxRequest(name=made.name)
+                stub.DeleteSandbox(end, metadata=((NODE, made.node),))
+
 
 @pytest.fixture(scope="session")
 def mesh() -> Iterator[Mesh]:
@@ -129,9 +162,12 @@ def running_mesh() -> Iterator[Mesh]:
         )
         client.configure()
         with ThreadPoolExecutor() as threads:
+            list(threads.map(nodes["a"].migrate, MIGRATING))
             list(threads.map(Node.start, nodes.values()))
         client.start()
         exits.callback(client.stop)
+        ends = {name: end for node in nodes.values() for name, end in node.ends.items()}
+        exits.enter_context(ways(hosts["client"], place, ends))
         yield Mesh(nodes, kept, client, authority, spans)
 
 
@@ -140,15 +176,15 @@ def _nodes(hosts: dict[str, Host], kept: Stores, authority: Authority, spans: st
     outer = [hosts["world"].add_address(f"10.77.1.{number}") for number in (1, 2, 3)]
     with world(outer, hosts["world"].address, hosts["world"].entered) as around, ExitStack() as exits:
         nodes = []
-        for number, name in enumerate(NODES):
-            settings = _settings(name, number, kept, spans)
-            stack = exits.enter_context(placed_stack(around, hosts[name].inside(), **settings))
-            listen = ("--listen", f"{hosts[name].address}:{PORT}", "--run-dir", stack.run_dir)
-            spanned = ("--spans", f"unix:{stack.run_dir}/services/audit.sock")
-            sidecar = Sidecar(place / name, hosts[name], f"node/{name}", authority, (*listen, *spanned))
+        for number, host in enumerate(hosts[name] for name in NODES):
+            tls = authority.directory(host.name, spiffe(f"node/{host.name}"))
+            settings = _settings(host, number, kept, spans, tls)
+            stack = exits.enter_context(placed_stack(around, host.inside(), **settings))
+            inward = ("--listen", f"{host.address}:{PORT}", "--run-dir", stack.run_dir, "--spans", spans)
+            sidecar = Sidecar(place / host.name, host, f"node/{host.name}", authority, inward)
             sidecar.configure()
             exits.callback(sidecar.stop)
-            nodes.append(Node(hosts[name], stack, sidecar))
+            nodes.append(Node(host, stack, sidecar))
         yield nodes
 
 
@@ -157,20 +193,17 @@ def _outward(directory: Path, nodes: dict[str, Node], spans: otlp.Receiver) -> l
     return ["--out", f"unix:{directory}/out.sock", "--spans", spans.endpoint, *peers]
 
 
-def _settings(name: str, number: int, kept: Stores, spans: str) -> dict[str, str]:
+def _settings(host: Host, number: int, kept: Stores, spans: str, tls: Path) -> dict[str, str]:
     """What a node of a mesh is told beyond a machine of its own."""
-    registry = {
-        f"STOCKADE_{service}_REGISTRY_URL": kept.redis_url for service in ("SANDBOX", "POLICY", "CACHE", "AUDIT")
-    }
-    sidecar = {
-        f"STOCKADE_{service}_{setting}": value
-        for service in ("SANDBOX", "POLICY", "CACHE", "AUDIT")
-        for setting, value in (("SIDECAR_ID", spiffe(f"node/{name}")), ("TRUST_DOMAIN", TRUST_DOMAIN))
-    }
+    identity = spiffe(f"node/{host.name}")
+    of_all = {"SIDECAR_ID": identity, "TRUST_DOMAIN": TRUST_DOMAIN, "REGISTRY_URL": kept.redis_url}
     return {
-        **registry,
-        **sidecar,
-        "STOCKADE_SANDBOX_NODE": name,
+        **{f"STOCKADE_{service}_{name}": value for service in _SERVICES for name, value in of_all.items()},
+        "STOCKADE_SANDBOX_LISTEN": f"{host.address}:{OWN_PORT}",
+        "STOCKADE_SANDBOX_TLS_CERT": f"{tls}/tls.crt",
+        "STOCKADE_SANDBOX_TLS_KEY": f"{tls}/tls.key",
+        "STOCKADE_SANDBOX_TLS_CA": f"{tls}/ca.crt",
+        "STOCKADE_SANDBOX_NODE": host.name,
         "STOCKADE_SANDBOX_WARM": "default:0",
         "STOCKADE_SANDBOX_UID_BASE": str(1_900_000_000 + number * SANDBOX_UIDS),
         "STOCKADE_SANDBOX_UID_COUNT": str(SANDBOX_UIDS),
@@ -181,7 +214,7 @@ def _settings(name: str, number: int, kept: Stores, spans: str) -> dict[str, str
         "STOCKADE_POLICY_STORE": kept.postgres_url("policies"),
         "STOCKADE_CACHE_BACKEND": "redis",
         "STOCKADE_CACHE_REDIS_URL": kept.redis_url,
-        "STOCKADE_AUDIT_NODE": name,
+        "STOCKADE_AUDIT_NODE": host.name,
         "STOCKADE_AUDIT_SHIP_TO": kept.postgres_url("record"),
         "STOCKADE_AUDIT_WITNESS": kept.postgres_url("record"),
         "STOCKADE_AUDIT_OTLP_ENDPOINT": spans,

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 
 from support import dns, memory, origins
+from support.loops import running_loop
 from support.outside import Outside, outside
 
 ROOT = Path(__file__).parents[2]
@@ -193,29 +193,19 @@ def world(
     entered: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Outside]:
     """The world on three addresses, in a thread of its own, which enters `entered` first; ALLOWED leads there."""
-    loop = asyncio.new_event_loop()
     exits = AsyncExitStack()
-
-    def run() -> None:
-        with entered():
-            loop.run_forever()
 
     async def enter(directory: Path) -> Outside:
         names = (ALLOWED, "ok.test", "*.wild.test")
         return await exits.enter_async_context(outside(addresses, directory, *names, resolver=resolver))
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        with tempfile.TemporaryDirectory() as directory:
+    with running_loop(entered) as loop, tempfile.TemporaryDirectory() as directory:
+        try:
             found = asyncio.run_coroutine_threadsafe(enter(Path(directory)), loop).result(10)
             found.zone.names[ALLOWED] = [found.ok.address]
             yield found
-    finally:
-        asyncio.run_coroutine_threadsafe(exits.aclose(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        finally:
+            asyncio.run_coroutine_threadsafe(exits.aclose(), loop).result(10)
 
 
 def _logs(state_dir: Path) -> str:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -58,6 +59,9 @@ func main() {
 func outcome(session *session, row row) result {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	if session.node != "" { // by which a mesh leads the call there
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-stockade-node", session.node)
+	}
 	told, err := steps[row.Do](ctx, session, row.With)
 	if err == nil {
 		return result{"step": row.Name, "result": told}

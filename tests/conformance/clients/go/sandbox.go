@@ -27,7 +27,7 @@ func create(ctx context.Context, s *session, with given) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.sandbox = first.Sandbox.Name
+	s.sandbox, s.node = first.Sandbox.Name, first.Sandbox.Node
 	return result{
 		"same":    first.Sandbox.Name == again.Sandbox.Name,
 		"state":   first.Sandbox.State.String(),

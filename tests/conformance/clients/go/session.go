@@ -60,10 +60,11 @@ type given struct {
 	ChunkRows      int               `json:"chunk_rows"`
 }
 
-// session holds the channels to the services and the sandbox that was made.
+// session holds the channels to the services, the sandbox that was made, and the node that it is on.
 type session struct {
 	channels map[string]*grpc.ClientConn
 	sandbox  string
+	node     string
 }
 
 func open(path string) (*session, []row, error) {

@@ -18,14 +18,40 @@ class Context:
     def __init__(self, targets: dict[str, str], tls: dict[str, str] | None) -> None:
         self._targets, self._tls = targets, tls
         self._channels: dict[str, grpc.Channel] = {}
-        self.sandbox = ""
+        self.sandbox = self.node = ""
 
     def stub(self, kind: Callable[[grpc.Channel], Any], service: str) -> Any:
         """A stub of class `kind` on the channel to a service, by its short name."""
         target = self._targets[service]
         if target not in self._channels:
-            self._channels[target] = open_channel(target, self._tls)
+            channel = open_channel(target, self._tls)
+            self._channels[target] = grpc.intercept_channel(channel, ToNode(self))
         return kind(self._channels[target])
+
+
+class ToNode(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Names the sandbox's node in every call, by which a mesh leads the call there."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def _go(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
+        if not self._context.node:
+            return proceed(details, request)
+
+        class Details(grpc.ClientCallDetails):
+            method, timeout, credentials = details.method, details.timeout, details.credentials
+            metadata = (*(details.metadata or ()), ("x-stockade-node", self._context.node))
+            wait_for_ready, compression = details.wait_for_ready, details.compression
+
+        return proceed(Details(), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _go
 
 
 def open_channel(target: str, tls: dict[str, str] | None) -> grpc.Channel:

@@ -23,7 +23,7 @@ def create(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     )
     first = service(context).CreateSandbox(request).sandbox
     again = service(context).CreateSandbox(request).sandbox
-    context.sandbox = first.name
+    context.sandbox, context.node = first.name, first.node
     return {
         "same": first.name == again.name,
         "state": State.Name(first.state),

@@ -238,9 +238,9 @@ def test_a_service_of_ack_replicated_refuses_while_the_copy_is_away(base: Path) 
 
 def test_tables_go_forward_and_back(postgres: PostgresServer) -> None:
     with postgres.database() as url:
-        assert migrated(url).stdout == "version 0 -> 2\n"
-        assert SCHEMA.migrate(url) == (2, 2)
-        assert SCHEMA.migrate(url, 1) == (2, 1)
+        assert migrated(url).stdout == "version 0 -> 3\n"
+        assert SCHEMA.migrate(url) == (3, 3)
+        assert SCHEMA.migrate(url, 1) == (3, 1)
         assert migrated(url, "--to", "0").stdout == "version 1 -> 0\n"
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'stockade_audit'").fetchall()

@@ -271,14 +271,21 @@ def verify_heads(heads: Sequence[Head], key: VerifierKey) -> Report:
 
 def _heads_problem(heads: Sequence[Head], key: VerifierKey) -> str:
     for last, head in pairwise(heads):
-        if head.sequence != last.sequence + 1 or head.previous != last.hash:
-            return f"head {head.sequence} does not follow head {last.sequence}"
-        for slot, mark in last.journals.items():
-            if slot not in head.journals or head.journals[slot].size < mark.size:
-                return f"head {head.sequence} has less of the journal {slot} than head {last.sequence}"
+        if problem := problem_between(last, head):
+            return problem
     try:
         if heads:
             Head.open(heads[-1].note, key)
     except AuditError as error:
         return str(error)
+    return ""
+
+
+def problem_between(last: Head, head: Head) -> str:
+    """Why a head does not come next after another, as far as both can say that without the journals; else empty."""
+    if head.sequence != last.sequence + 1 or head.previous != last.hash:
+        return f"head {head.sequence} does not follow head {last.sequence}"
+    for slot, mark in last.journals.items():
+        if slot not in head.journals or head.journals[slot].size < mark.size:
+            return f"head {head.sequence} has less of the journal {slot} than head {last.sequence}"
     return ""

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from stockade.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, entry_pb2
 
 from stockade_cli.audit_filter import HEADERS, ago, entry_filter, filter_options, printable, row
+from stockade_cli.audit_fleet import fleet, retire
 from stockade_cli.audit_keys import rotate_key
 from stockade_cli.audit_proof import evidence, status, verify
 from stockade_cli.audit_retention import erase, hold
@@ -35,7 +36,7 @@ def audit() -> None:
     """Read, verify and export the audit record."""
 
 
-for command in (findings, verify, status, evidence, erase, hold, rotate_key):
+for command in (findings, verify, status, evidence, erase, hold, rotate_key, fleet, retire):
     audit.add_command(command)
 
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from stockade.audit.v1 import integrity_service_pb2, integrity_service_pb2_grpc
 
 from stockade_cli.audit_filter import ago, printable
+from stockade_cli.audit_fleet import verify_fleet
 from stockade_cli.connection import stub
 from stockade_cli.durations import parse_duration
 from stockade_cli.errors import CommandFailed
@@ -45,9 +46,13 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
 
 @click.command()
 @click.argument("journals", nargs=-1)
+@click.option("--fleet", "of_fleet", is_flag=True, help="Of all nodes, as copied; at the daemon that signs their head.")
 @json_option
-def verify(journals: tuple[str, ...], as_json: bool) -> None:
+def verify(journals: tuple[str, ...], of_fleet: bool, as_json: bool) -> None:
     """Read the record again and hold it to what was signed and witnessed; fails when something does not fit."""
+    if of_fleet:
+        verify_fleet(as_json)
+        return
     with stub(INTEGRITY, "audit") as service:
         reports = list(service.VerifyRecord(integrity_service_pb2.VerifyRecordRequest(journals=journals)))
     if as_json:

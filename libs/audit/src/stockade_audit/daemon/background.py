@@ -11,10 +11,12 @@ from stockade_rpckit.logs import get_logger
 
 from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_audit.daemon.domain.claims import Claims
+from stockade_audit.daemon.domain.errors import CopyUnavailable
 from stockade_audit.daemon.domain.finding import OF_AGENTS, Raised, Rules
 from stockade_audit.daemon.domain.ports import Spans
 from stockade_audit.daemon.erasing import Eraser, Forgotten
 from stockade_audit.daemon.findings import Findings, judge
+from stockade_audit.daemon.fleet_keeper import FleetKeeper
 from stockade_audit.daemon.heading import HeadKeeper
 from stockade_audit.daemon.indexing import Arrived, Indexer
 from stockade_audit.daemon.shipping import Shipper
@@ -28,11 +30,13 @@ log = get_logger(__name__)
 IDLE_S = 0.1
 RETRY_S = 1.0
 HEAD_S = 1.0
+FLEET_S = 5.0
 PRUNE_S = 600.0
 ERASED_S = 60.0
 RETENTION_S = 3600.0
 LAG_NS = 10_000_000_000
 LAG_S = 10.0
+DIFFERS = "VERIFICATION_FAILED"
 
 
 async def index_journals(
@@ -85,6 +89,27 @@ async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:
                 kind = "VERIFICATION_FAILED" if isinstance(error, HeadRefused) else "WITNESS_UNREACHABLE"
                 await alert(findings, Raised(kind, "witness", keeper.problem))
         await asyncio.sleep(max(0.0, started + HEAD_S - time.monotonic()))
+
+
+async def sign_fleet(keeper: FleetKeeper, findings: Findings) -> None:
+    """The fleet's head every few seconds; a finding for each node that something begins to be the matter with."""
+    told = set[str]()
+    while True:
+        started = time.monotonic()
+        try:
+            for node in await threads.run(keeper.sign):
+                joined = Entry(action=Action.CALLED, method="fleet", reason="NODE_JOINED", resource=node)
+                await findings.journal.append(joined)
+            keeper.problem, raised = "", []
+        except Exception as error:
+            keeper.problem = str(error)
+            raised = [Raised("SINK_LAG" if isinstance(error, CopyUnavailable) else DIFFERS, "fleet", keeper.problem)]
+        raised += [Raised(DIFFERS, node, why) for node, why in keeper.wrong.items()]
+        for finding in raised:
+            if finding.subject not in told:
+                await alert(findings, finding)
+        told = {finding.subject for finding in raised}
+        await asyncio.sleep(max(0.0, started + FLEET_S - time.monotonic()))
 
 
 async def ship_journals(shipper: Shipper, tell: Callable[[Mapping[str, int]], None], indexed: asyncio.Event) -> None:

@@ -12,9 +12,9 @@ from stockade_audit.daemon.settings import AuditSettings
 
 def migrate(settings: AuditSettings, arguments: argparse.Namespace) -> int:
     """Migrate the databases that the settings name, and say so. The process's status: 1 when one cannot be reached."""
-    urls = {url for url in (settings.ship_to, settings.witness) if is_url(url)}
+    urls = {url for url in (settings.ship_to, settings.witness, settings.fleet) if is_url(url)}
     if not urls:
-        refuse("neither STOCKADE_AUDIT_SHIP_TO nor STOCKADE_AUDIT_WITNESS is a postgresql:// URL: nothing to migrate")
+        refuse("none of STOCKADE_AUDIT_SHIP_TO, _WITNESS and _FLEET is a postgresql:// URL: nothing to migrate")
     try:
         for url in urls:
             check_url(url)

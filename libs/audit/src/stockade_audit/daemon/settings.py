@@ -17,6 +17,9 @@ class AuditSettings(ServiceSettings):
     unix:/path. By default the directory state_dir/audit/witness."""
     ship_to: str = ""
     """postgresql://… of the copy of all journals; a password lies in a file, ?passfile=/path. Empty for no copy."""
+    fleet: str = ""
+    """postgresql://… that has all nodes' heads and copies: this daemon signs the fleet's head over them. Only one
+    daemon of a fleet may have it; empty for none."""
     otlp_endpoint: str = ""
     """Collector that gets a copy of all spans by OTLP over gRPC, as host:port or http://host:port; empty for none."""
     retention: tuple[str, ...] = ()

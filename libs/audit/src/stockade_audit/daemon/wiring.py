@@ -7,6 +7,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otl
 from stockade.audit.v1 import (
     audit_service_pb2_grpc,
     finding_service_pb2_grpc,
+    fleet_service_pb2_grpc,
     integrity_service_pb2_grpc,
     retention_service_pb2_grpc,
     trace_service_pb2_grpc,
@@ -18,9 +19,11 @@ from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import refuse
 
 from stockade_audit.daemon.adapters.copy_postgres import PostgresCopy
+from stockade_audit.daemon.adapters.fleet_postgres import PostgresFleet
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
 from stockade_audit.daemon.adapters.holds_sqlite import SqliteHolds
 from stockade_audit.daemon.adapters.index_sqlite import SqliteIndex
+from stockade_audit.daemon.adapters.ledger_sqlite import SqliteLedger
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.daemon.adapters.witness_grpc import GrpcWitness
 from stockade_audit.daemon.adapters.witness_postgres import PostgresWitness
@@ -31,6 +34,7 @@ from stockade_audit.daemon.background import (
     prune_spans,
     retain,
     ship_journals,
+    sign_fleet,
     sign_heads,
     watch_copy,
 )
@@ -38,11 +42,13 @@ from stockade_audit.daemon.domain.claims import Claims
 from stockade_audit.daemon.domain.retention import parse_retention
 from stockade_audit.daemon.erasing import Eraser
 from stockade_audit.daemon.findings import Findings
+from stockade_audit.daemon.fleet_keeper import FleetKeeper
 from stockade_audit.daemon.forwarding import Forwarder
 from stockade_audit.daemon.gate_spans import serve_gate_spans
 from stockade_audit.daemon.handlers.entries import AuditHandler
 from stockade_audit.daemon.handlers.failures import FAILURES
 from stockade_audit.daemon.handlers.findings import FindingHandler
+from stockade_audit.daemon.handlers.fleet import FleetHandler
 from stockade_audit.daemon.handlers.integrity import IntegrityHandler
 from stockade_audit.daemon.handlers.retention import RetentionHandler, described
 from stockade_audit.daemon.handlers.traces import SpanHandler, TraceHandler
@@ -57,6 +63,7 @@ from stockade_audit.daemon.shipping import Shipper
 from stockade_audit.daemon.tailing import Tails
 from stockade_audit.daemon.witnesses import Witnesses
 from stockade_audit.errors import AuditError
+from stockade_audit.fleet import ORIGIN as FLEET_ORIGIN
 from stockade_audit.head import is_origin, origin_of
 from stockade_audit.keys import SigningKey, VerifierKey
 from stockade_audit.keystore_sqlite import SqliteKeyStore
@@ -101,10 +108,11 @@ async def _wire(settings: AuditSettings) -> Wiring:
     spans_in = SpanHandler(spans, forwarder, eraser.names)
     came, indexed = asyncio.Event(), asyncio.Event()
     copies = Copies(came)
+    fleet = _fleet(settings)
 
     async def drain() -> None:
         await forwarder.drain(1.0)
-        for part in (shipper, witness, indexer, index, heads, spans, holds, keys):
+        for part in (shipper, fleet, witness, indexer, index, heads, spans, holds, keys):
             if part is not None:
                 part.close()
 
@@ -129,6 +137,11 @@ async def _wire(settings: AuditSettings) -> Wiring:
                 "stockade.audit.v1.FindingService",
                 finding_service_pb2_grpc.add_FindingServiceServicer_to_server,
                 FindingHandler(findings),
+            ),
+            Served(
+                "stockade.audit.v1.FleetService",
+                fleet_service_pb2_grpc.add_FleetServiceServicer_to_server,
+                FleetHandler(fleet),
             ),
             Served(
                 "stockade.audit.v1.RetentionService",
@@ -159,6 +172,7 @@ async def _wire(settings: AuditSettings) -> Wiring:
             spans_in.store,
             lambda: serve_gate_spans(settings.run_dir, spans_in),
             forwarder.run,
+            *([] if fleet is None else [lambda: sign_fleet(fleet, findings)]),
             *([] if shipper is None else _shipping(shipper, copies, indexed, findings, settings)),
         ],
         drain,
@@ -173,6 +187,14 @@ def _witness(settings: AuditSettings, key: VerifierKey) -> Witness:
     if settings.witness.startswith("unix:"):
         return GrpcWitness(settings.witness, key)
     return DirectoryWitness(settings.witness_directory, key)
+
+
+def _fleet(settings: AuditSettings) -> FleetKeeper | None:
+    """Who signs the fleet's head, where that is this daemon."""
+    if not settings.fleet:
+        return None
+    key = SigningKey.load_or_create(settings.directory / "fleet.key", FLEET_ORIGIN)
+    return FleetKeeper(PostgresFleet(settings.fleet), SqliteLedger(settings.directory / "fleet.sqlite"), key)
 
 
 def _shipping(

@@ -50,19 +50,7 @@ class PostgresCopy:
             )
 
     def contents(self, slot: str) -> Iterator[CopiedEntry]:
-        start = 0
-        query = f"SELECT {_STORED} FROM stockade_audit.entries WHERE node = %s AND slot = %s AND position >= %s"  # noqa: S608
-        while True:
-            with self._database.transaction() as connection:
-                rows = connection.execute(
-                    f"{query} ORDER BY position LIMIT {PAGE}",  # type: ignore[arg-type]
-                    (self._node, slot, start),
-                    binary=True,
-                ).fetchall()
-            yield from map(_entry, rows)
-            if len(rows) < PAGE:
-                return
-            start = rows[-1][0] + 1
+        yield from contents_of(self._database, self._node, slot)
 
     def close(self) -> None:
         self._database.close()
@@ -87,6 +75,23 @@ class PostgresCopy:
                 for entry in entries:
                     time = _EPOCH + entry.time_us * _MICROSECOND
                     rows.write_row((self._node, slot, entry.position, entry.hash, entry.leaf, time, *entry.columns))
+
+
+def contents_of(database: Database, node: str, slot: str) -> Iterator[CopiedEntry]:
+    """What there is of a node's journal, by position, in bounded memory."""
+    start = 0
+    query = f"SELECT {_STORED} FROM stockade_audit.entries WHERE node = %s AND slot = %s AND position >= %s"  # noqa: S608
+    while True:
+        with database.transaction() as connection:
+            rows = connection.execute(
+                f"{query} ORDER BY position LIMIT {PAGE}",  # type: ignore[arg-type]
+                (node, slot, start),
+                binary=True,
+            ).fetchall()
+        yield from map(_entry, rows)
+        if len(rows) < PAGE:
+            return
+        start = rows[-1][0] + 1
 
 
 def _tree(size: int, edge: bytes) -> Frontier:

@@ -2,6 +2,7 @@
 
 Everything lies in the schema `stockade_audit`; each row says by `node` whose machine it is of, so that a fleet can
 share one database. The daemon's role needs SELECT and INSERT on `entries` and `heads`, and UPDATE on `journals` alone.
+Who signs the fleet's head needs SELECT on all, INSERT on `fleet_heads`, and INSERT and UPDATE on `fleet_members`.
 """
 
 from typing import Final
@@ -41,4 +42,13 @@ CREATE TABLE stockade_audit.heads (
 """,
     back="DROP TABLE stockade_audit.heads, stockade_audit.witness_keys;",
 )
-SCHEMA: Final = Schema("stockade_audit", "stockade-auditd migrate", (_COPIES, _HEADS))
+_FLEET: Final = Step(
+    forward="""
+CREATE TABLE stockade_audit.fleet_heads (
+    sequence bigint PRIMARY KEY, note bytea NOT NULL, kept_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE stockade_audit.fleet_members (origin text PRIMARY KEY, leaf bytea NOT NULL);
+""",
+    back="DROP TABLE stockade_audit.fleet_heads, stockade_audit.fleet_members;",
+)
+SCHEMA: Final = Schema("stockade_audit", "stockade-auditd migrate", (_COPIES, _HEADS, _FLEET))

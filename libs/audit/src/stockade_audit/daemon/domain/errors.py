@@ -71,6 +71,8 @@ class ClaimsTooFast(AuditError):
 class CopyUnavailable(AuditError):
     """The copy beyond this machine cannot be reached, or is not ready to be written to."""
 
+    dependency = "postgresql"
+
 
 class CopyRefused(AuditError):
     """What is to be copied does not continue what the copy has."""
@@ -78,6 +80,25 @@ class CopyRefused(AuditError):
     def __init__(self, slot: str, why: str) -> None:
         super().__init__(f"the copy does not take the journal {slot}: {why}")
         self.slot = slot
+
+
+class FleetNotKept(AuditError):
+    """This daemon does not sign the fleet's head."""
+
+    def __init__(self) -> None:
+        super().__init__("the fleet's head is signed elsewhere: ask the daemon that has STOCKADE_AUDIT_FLEET set")
+
+
+class FleetDiffers(AuditError):
+    """The shared database has another history of the fleet than its signer."""
+
+
+class NodeNotFound(AuditError):
+    """No such node in the fleet."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"the fleet has no node {node!r}; `stockade audit fleet` shows them")
+        self.node = node
 
 
 class WitnessUnavailable(AuditError):

@@ -7,6 +7,7 @@ from stockade_audit.daemon.domain.copy import Copied, CopiedEntry
 from stockade_audit.daemon.domain.hold import Hold
 from stockade_audit.daemon.domain.query import Cursor, Filter, Indexed, Rollups, Row, Stats, StatsQuery
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
+from stockade_audit.fleet import FleetHead, Member
 from stockade_audit.head import Head
 from stockade_audit.reader import Located
 from stockade_audit.sealing import Opened
@@ -114,6 +115,74 @@ class Copy(Protocol):
 
     def close(self) -> None:
         """Let go of it; who waits for an answer in another thread gets CopyUnavailable."""
+        ...
+
+
+class Fleet(Protocol):
+    """What all nodes have brought to one place: heads and copies; and, for whoever audits them, the fleet's own heads.
+
+    Every method raises CopyUnavailable when it cannot be reached.
+    """
+
+    def witness_keys(self) -> dict[str, str]:
+        """The key that each origin's heads are believed by."""
+        ...
+
+    def last_heads(self) -> dict[str, Head]:
+        """The last head of each origin, its signature not looked at."""
+        ...
+
+    def heads(self, origin: str, first: int) -> Iterator[Head]:
+        """The heads of an origin from this sequence on, oldest first."""
+        ...
+
+    def copied(self) -> dict[str, dict[str, int]]:
+        """How many entries there are of each node's journals, by node and slot, as the copies say."""
+        ...
+
+    def nodes(self) -> set[str]:
+        """Every node of which there is an entry."""
+        ...
+
+    def contents(self, node: str, slot: str) -> Iterator[CopiedEntry]:
+        """What there is of a node's journal, by position, in bounded memory."""
+        ...
+
+    def publish(self, head: FleetHead, members: Collection[Member]) -> None:
+        """Add a head of the fleet and put these members in their places, in one step. FleetDiffers where a head of
+        this sequence is there already."""
+        ...
+
+    def published(self) -> tuple[bytes, dict[str, bytes]]:
+        """The note of the fleet's last head (empty: none), and each member's leaf by origin, as of one moment."""
+        ...
+
+    def history(self) -> Iterator[FleetHead]:
+        """Every head of the fleet, oldest first, signatures not looked at."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Ledger(Protocol):
+    """What the signer of the fleet's head knows itself, whatever the shared database says."""
+
+    def last(self) -> FleetHead | None:
+        """The last head it signed."""
+        ...
+
+    def members(self) -> dict[str, Member]:
+        """Every member, by origin."""
+        ...
+
+    def add(self, head: FleetHead, members: Collection[Member]) -> None:
+        """Keep a head and put these members in their places, durably and in one step."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
         ...
 
 

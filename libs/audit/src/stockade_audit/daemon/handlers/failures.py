@@ -38,6 +38,10 @@ FAILURES: FailureTable = {
     errors.ClaimsTooFast: _failure(StatusCode.RESOURCE_EXHAUSTED, "CLAIMS_TOO_FAST", "agent"),
     errors.PeriodNotCovered: _failure(StatusCode.FAILED_PRECONDITION, "PERIOD_NOT_COVERED", "covered_until"),
     errors.TooManyOrigins: _failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_ORIGINS"),
+    errors.FleetNotKept: _failure(StatusCode.FAILED_PRECONDITION, "FLEET_NOT_KEPT"),
+    errors.FleetDiffers: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT"),
+    errors.NodeNotFound: _failure(StatusCode.NOT_FOUND, "NODE_NOT_FOUND", "node"),
+    errors.CopyUnavailable: _failure(StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", "dependency"),
     KeysUnavailable: _failure(StatusCode.UNAVAILABLE, "RECORD_UNAVAILABLE"),
     HeadRefused: _failure(StatusCode.FAILED_PRECONDITION, "HEAD_NOT_CONSISTENT", "journal"),
 }

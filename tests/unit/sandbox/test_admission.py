@@ -135,14 +135,6 @@ def living(owner: str = "operator/ada", cpu: float = 1.0, cpus: tuple[int, ...] 
     )
 
 
-def test_room() -> None:
-    admission.held_room("operator/ada", "node-0", [living()], RULES)
-    with pytest.raises(errors.QuotaExceeded):
-        admission.held_room("operator/ada", "node-0", [living(), living()], RULES)
-    with pytest.raises(errors.NodeFull):
-        admission.held_room("operator/ada", "node-0", [living("operator/bob")] * 3, RULES)
-
-
 PINS: dict[str, tuple[float, list[Sandbox], tuple[int, ...]]] = {
     "an empty host": (1.0, [], (0,)),
     "a busy core": (1.0, [living(cpus=(0,))], (1,)),

@@ -12,12 +12,13 @@ from typing import Any
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.assembly import Assembly
-from stockade_sandbox.domain import admission
+from stockade_sandbox.claims import Claims
+from stockade_sandbox.cordon import Cordon
+from stockade_sandbox.domain import admission, placement
 from stockade_sandbox.domain.admission import Plan, Rules
 from stockade_sandbox.domain.change import Change, changed
 from stockade_sandbox.domain.errors import (
     EtagMismatch,
-    NodeFull,
     SandboxError,
     SandboxNotFound,
     SandboxNotRunning,
@@ -35,6 +36,7 @@ from stockade_sandbox.domain.sandbox import (
     new_name,
     over,
 )
+from stockade_sandbox.membership import Membership
 from stockade_sandbox.pool import Pool, Shape
 from stockade_sandbox.requests import Requests
 from stockade_sandbox.sandboxes import Sandboxes
@@ -43,7 +45,6 @@ from stockade_sandbox.uids import Uids
 
 log = get_logger(__name__)
 
-CORDONED = "cordoned"
 _REMOVED = "its container was removed"
 
 Ended = Callable[[Sandbox], Awaitable[None]]
@@ -61,6 +62,8 @@ class Lifecycle:
         profiles: Catalogue,
         sandboxes: Sandboxes,
         registry: Registry,
+        membership: Membership,
+        cordon: Cordon,
         assemble: Callable[[Keeper], Assembly],
         engine: Engine,
         uids: Uids,
@@ -68,11 +71,10 @@ class Lifecycle:
         ended: Ended,
     ) -> None:
         self.node, self.rules, self.profiles, self.sandboxes = node, rules, profiles, sandboxes
-        self._registry, self._engine, self._uids = registry, engine, uids
+        self._cordon, self._engine, self._uids = cordon, engine, uids
         self.requests = Requests(registry, sandboxes)
         self.assembly = assemble(self)
         self._ended = ended
-        self._cordoned: bool | None = None  # None: not read yet
         self._cores = sorted(os.sched_getaffinity(0))
         self.pool = Pool(
             wanted=warm,
@@ -82,6 +84,7 @@ class Lifecycle:
             draft=self._draft_member,
             digest_of=engine.image_digest,
         )
+        self._claims = Claims(membership, sandboxes, self.pool, uids, rules)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[Sandbox]] = set()
 
@@ -90,7 +93,7 @@ class Lifecycle:
     async def create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         """A running sandbox for `request`; the one made before, when its request_id is known.
 
-        Raises what `admission.plan`, `admission.held_room` and `Assembly.build` raise, and RequestIdReused. When the
+        Raises what `admission.plan`, `placement.held_node`, `Claims.elsewhere` and `Assembly.build` raise. When the
         caller goes before it runs, it is ended, unless a request_id lets the caller come back for it.
         """
         if not request.request_id:
@@ -141,17 +144,6 @@ class Lifecycle:
         """
         _held_etag(self.sandboxes.get(name), etag)
         return await self._end(name, Reason.DELETED, "")
-
-    async def cordon(self, cordoned: bool) -> None:
-        """Take no new sandboxes, or take them again; survives a restart."""
-        await self._registry.set_flag(CORDONED, cordoned)
-        self._cordoned = cordoned
-
-    async def cordoned(self) -> bool:
-        """Whether the node takes no new ones."""
-        if self._cordoned is None:
-            self._cordoned = await self._registry.flag(CORDONED)
-        return self._cordoned
 
     # --- what happens by itself
 
@@ -246,9 +238,10 @@ class Lifecycle:
         self._task(self._end(making.result().name, Reason.DELETED, "its caller went away"))
 
     async def _create(self, request: Request, owner: str, trace_id: str) -> Sandbox:
-        sandbox = await self._admitted(request, owner, trace_id)
+        sandbox = self._admitted(request, owner, trace_id)
         async with self._locks[sandbox.name]:
-            self.sandboxes.begin(sandbox)
+            if (made := await self._claims.elsewhere(sandbox, request)) is not None:
+                return made
             # Side by side: what a crash leaves of one that is not remembered yet is nobody's, and upkeep removes it.
             remembering = asyncio.gather(
                 self.sandboxes.put(sandbox), self.requests.remember(request, owner, sandbox.name)
@@ -258,7 +251,11 @@ class Lifecycle:
             except BaseException as error:
                 await self._failed(sandbox, error)
                 raise
-            return await self.sandboxes.put(replace(built, state=State.RUNNING, revision=1))
+            running = await self.sandboxes.put(replace(built, state=State.RUNNING, revision=1))
+        if self._claims.stands(running):
+            return running
+        await self._end(running.name, Reason.START_FAILED, "another node took its request over")
+        return await self._create(request, owner, trace_id)
 
     async def _made(self, sandbox: Sandbox, remembering: Awaitable[object]) -> Sandbox:
         """Built, or claimed from the pool, and remembered; on failure nothing of it is left."""
@@ -272,14 +269,12 @@ class Lifecycle:
         assert isinstance(made, Sandbox)
         return made
 
-    async def _admitted(self, request: Request, owner: str, trace_id: str) -> Sandbox:
+    def _admitted(self, request: Request, owner: str, trace_id: str) -> Sandbox:
         """The sandbox that `request` comes to, in state STARTING."""
         profile, known = self.profiles.find(request.agent_type)
         plan = admission.plan(request, profile, known, self.rules)
-        if await self.cordoned():
-            raise NodeFull(self.node, CORDONED, "it is cordoned; another node may take this one")
-        living = self.sandboxes.living()
-        admission.held_room(owner, self.node, living, self.rules)
+        living = len(self.sandboxes.living())
+        placement.held_node(self.node, self._cordon.drawn, living, self.rules.sandboxes_per_node)
         now = time.time()
         return replace(
             self._claimed(plan, request) or self._draft(plan.image, plan.tier, plan.limits, request.memory_of),
@@ -318,6 +313,7 @@ class Lifecycle:
         """
         return Sandbox(
             name=new_name(),
+            node=self.node,
             uid=self._uids.share(memory_of) if memory_of else self._uids.take(),
             state=State.WARM,
             image=image,

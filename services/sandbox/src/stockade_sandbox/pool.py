@@ -79,6 +79,10 @@ class Pool:
         self.claims["cold"] += 1
         return None
 
+    def give_back(self, member: Sandbox) -> None:
+        """One that was claimed and not used after all can be claimed again."""
+        self._ready[Shape(member.image, member.tier, member.limits)].insert(0, member.name)
+
     def ready(self) -> int:
         """How many can be claimed."""
         return sum(map(len, self._ready.values()))

@@ -21,6 +21,7 @@ def facts(sandbox: Sandbox) -> dict[str, Any]:
             "profile": sandbox.profile,
             "network_mode": sandbox.network_mode.name,
             "gated": sandbox.gated,
+            "node": sandbox.node,
         },
     }
 

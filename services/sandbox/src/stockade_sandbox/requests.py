@@ -21,7 +21,7 @@ class Requests:
 
     def once(self, request: Request, owner: str, make: Callable[[], asyncio.Task[Sandbox]]) -> asyncio.Task[Sandbox]:
         """The one making of a request: under way, or begun now by `make`. Raises RequestIdReused."""
-        key, digest = (owner, request.request_id), _digest(request)
+        key, digest = (owner, request.request_id), digest_of(request)
         known, making = self._under_way.get(key, (digest, None))
         if known != digest:
             raise RequestIdReused(request.request_id)
@@ -34,13 +34,12 @@ class Requests:
     async def remember(self, request: Request, owner: str, sandbox: str) -> None:
         """That it makes this sandbox, if it bears an id. Durable on return."""
         if request.request_id:
-            digest = _digest(request)
-            await self._registry.remember_request(owner, request.request_id, digest, sandbox, time.time())
+            await self._registry.remember_request(owner, request.request_id, digest_of(request), sandbox, time.time())
 
     async def made(self, request: Request, owner: str) -> Sandbox | None:
         """The sandbox that it has made. Raises RequestIdReused where another request bore its id."""
         found = await self._registry.request(owner, request.request_id)
-        if found is not None and found[0] != _digest(request):
+        if found is not None and found[0] != digest_of(request):
             raise RequestIdReused(request.request_id)
         return await self.made_by(owner, request.request_id)
 
@@ -56,7 +55,7 @@ class Requests:
         return None if sandbox.reason is Reason.START_FAILED else sandbox
 
 
-def _digest(request: Request) -> str:
-    """The same for the same request. Maps are ordered by key."""
+def digest_of(request: Request) -> str:
+    """What tells requests of one id apart: the same for the same request. Maps are ordered by key."""
     fields = replace(request, env=dict(sorted(request.env.items())), labels=dict(sorted(request.labels.items())))
     return hashlib.sha256(repr(fields).encode()).hexdigest()

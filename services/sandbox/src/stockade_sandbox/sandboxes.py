@@ -1,7 +1,7 @@
 """All sandboxes of this node: in memory to read, in the registry to last, and a word to whoever watches."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,14 +14,16 @@ from stockade_sandbox.domain.sandbox import Filter, Sandbox, State, listing_key
 class Sandboxes:
     """The sandboxes by name. Its methods belong to one event loop."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, node: str, tell: Callable[[Sandbox], Awaitable[None]]) -> None:
+        """`node` is this node's name; `tell` tells other nodes how one is now."""
+        self._registry, self._node, self._tell = registry, node, tell
         self._known: dict[str, Sandbox] = {}
         self._watchers: set[_Watcher] = set()
 
     async def load(self) -> None:
         """Take what the registry remembers."""
-        self._known = {sandbox.name: sandbox for sandbox in reversed(await self._registry.all())}
+        remembered = (replace(sandbox, node=self._node) for sandbox in reversed(await self._registry.all()))
+        self._known = {sandbox.name: sandbox for sandbox in remembered}
 
     def get(self, name: str) -> Sandbox:
         """The sandbox of that name. Raises SandboxNotFound."""
@@ -46,9 +48,18 @@ class Sandboxes:
         """All that something exists of on the host: the living, and those that wait warm."""
         return [sandbox for sandbox in self._known.values() if sandbox.living or sandbox.state is State.WARM]
 
-    def begin(self, sandbox: Sandbox) -> None:
-        """One is being made for a caller: it takes room at once."""
+    def begin(self, sandbox: Sandbox) -> Sandbox | None:
+        """One is being made for a caller: it takes room at once. What it was before: a warm one, or nothing."""
+        before = self._known.get(sandbox.name)
         self._known[sandbox.name] = sandbox
+        return before
+
+    def withdraw(self, name: str, before: Sandbox | None) -> None:
+        """It is not made after all."""
+        if before:
+            self._known[name] = before
+        else:
+            del self._known[name]
 
     async def put(self, sandbox: Sandbox) -> Sandbox:
         """Remember one as it is now. A new one takes room at once; nothing else is told before it lasts."""
@@ -57,6 +68,7 @@ class Sandboxes:
         self._known[sandbox.name] = sandbox
         for watcher in self._watchers:
             watcher.tell(sandbox)
+        await self._tell(sandbox)
         return sandbox
 
     async def change(self, name: str, **fields: Any) -> Sandbox:

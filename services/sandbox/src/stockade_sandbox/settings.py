@@ -17,7 +17,10 @@ class Settings(ServiceSettings):
     """The settings of one node."""
 
     node: str = "node-0"
-    """This node's name."""
+    """This node's name, which no other of the fleet may have."""
+    registry_away: str = "deny"
+    """What becomes of creates while the registry at STOCKADE_SANDBOX_REGISTRY_URL is away: deny, or local: this node
+    takes them, and counts quotas by itself."""
     engine: str = "unix:///run/stockade-engine/docker.sock"
     """Address of the Docker engine, as in DOCKER_HOST."""
     supervisor_dir: Path = Path("/var/lib/stockade/supervisor")

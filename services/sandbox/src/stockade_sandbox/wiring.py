@@ -13,41 +13,54 @@ from stockade.sandbox.v1 import (
 )
 from stockade_rpckit.channel import connect
 from stockade_rpckit.journals import open_journal
+from stockade_rpckit.logs import get_logger
 from stockade_rpckit.server import Served, Wiring
 from stockade_rpckit.settings import refuse
 
 from stockade_sandbox import host
 from stockade_sandbox.adapters.disks_loop import LoopDisks
+from stockade_sandbox.adapters.fleet_memory import MemoryFleet
+from stockade_sandbox.adapters.fleet_redis import RedisFleet
 from stockade_sandbox.adapters.gate_grpc import GrpcGate
 from stockade_sandbox.adapters.registry_sqlite import SqliteRegistry
 from stockade_sandbox.assembly import Assembly
+from stockade_sandbox.cordon import Cordon
+from stockade_sandbox.directory import Directory
 from stockade_sandbox.domain.admission import Rules
-from stockade_sandbox.domain.errors import TierUnavailable
-from stockade_sandbox.domain.ports import Engine
+from stockade_sandbox.domain.errors import FleetUnavailable, FleetUnsuitable, NodeNameTaken, TierUnavailable
+from stockade_sandbox.domain.placement import LEAVE_SECONDS
+from stockade_sandbox.domain.ports import Engine, Fleet
 from stockade_sandbox.domain.profile import Catalogue, catalogue
+from stockade_sandbox.drains import Drains
 from stockade_sandbox.engines.docker import DockerEngine
 from stockade_sandbox.engines.namespace import NamespaceEngine
 from stockade_sandbox.handlers import exec as exec_handlers
 from stockade_sandbox.handlers import files as file_handlers
 from stockade_sandbox.handlers import sandboxes as sandbox_handlers
 from stockade_sandbox.handlers.access import naming_agents
+from stockade_sandbox.handlers.elsewhere import telling_where
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
 from stockade_sandbox.handlers.sandboxes import SandboxHandler
 from stockade_sandbox.lifecycle import Lifecycle
+from stockade_sandbox.membership import Membership
 from stockade_sandbox.memories import Memories
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.places import Places
 from stockade_sandbox.pool import Shape, wanted
 from stockade_sandbox.readings import readings
 from stockade_sandbox.records import Ends, record_start
+from stockade_sandbox.rounds import Rounds
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.settings import Settings
 from stockade_sandbox.snapshots import Snapshots
 from stockade_sandbox.supervision import Supervision
+from stockade_sandbox.this_node import ThisNode, identity
 from stockade_sandbox.uids import Uids
 from stockade_sandbox.upkeep import Upkeep
+
+log = get_logger(__name__)
 
 PACKAGE = "stockade.sandbox.v1"
 MIB = 1 << 20
@@ -61,8 +74,12 @@ async def wire(settings: Settings) -> Wiring:
     capacity = host.capacity(places.images)
     profiles = profiles.held_to(capacity)
     registry = _registry(places)
-    sandboxes = Sandboxes(registry)
+    node = identity(settings.node, settings.state_dir)
+    membership = Membership(_fleet(settings), node, alone=_alone(settings))
+    sandboxes = Sandboxes(registry, settings.node, membership.tell)
     await sandboxes.load()
+    cordon = Cordon(registry)
+    await cordon.load()
 
     journal = open_journal(settings, "sandbox")
     await record_start(journal, settings.profiles.read_bytes())
@@ -85,6 +102,8 @@ async def wire(settings: Settings) -> Wiring:
         profiles=profiles,
         sandboxes=sandboxes,
         registry=registry,
+        membership=membership,
+        cordon=cordon,
         assemble=lambda keeper: Assembly(
             engine, disks, gate, Supervision(keeper), places, memories, settings.supervisor_dir
         ),
@@ -97,6 +116,18 @@ async def wire(settings: Settings) -> Wiring:
     observation = Observation(sandboxes, engine, disks, gate, supervision)
     snapshots = Snapshots(lifecycle, disks, memories, registry, Ends(journal).forked)
     await snapshots.load()
+    directory = Directory(sandboxes, membership.fleet, settings.node)
+    drains = Drains(cordon, lifecycle)
+    this_node = ThisNode(node, lifecycle, drains, engine, capacity)
+    rounds = Rounds(
+        membership=membership,
+        this_node=this_node,
+        lifecycle=lifecycle,
+        drains=drains,
+        ended=Ends(journal).record,
+        keep_ended=settings.keep_ended_seconds,
+    )
+    await _join(membership, sandboxes)
     upkeep = Upkeep(
         lifecycle=lifecycle,
         sandboxes=sandboxes,
@@ -109,25 +140,26 @@ async def wire(settings: Settings) -> Wiring:
     async def drain() -> None:
         await lifecycle.pool.drain()
         await supervision.shut_down()
+        await membership.leave(LEAVE_SECONDS if sandboxes.living() else 0.0)
 
     return Wiring(
         served=[
             Served(
                 f"{PACKAGE}.SandboxService",
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
-                SandboxHandler(lifecycle, sandboxes, observation, snapshots),
+                telling_where(SandboxHandler(lifecycle, sandboxes, directory, observation, snapshots), directory),
                 naming_agents(sandbox_handlers.DESCRIBE, sandboxes),
             ),
             Served(
                 f"{PACKAGE}.ExecService",
                 exec_service_pb2_grpc.add_ExecServiceServicer_to_server,
-                exec_handlers.ExecHandler(sandboxes, supervision),
+                telling_where(exec_handlers.ExecHandler(sandboxes, supervision), directory),
                 naming_agents(exec_handlers.DESCRIBE, sandboxes),
             ),
             Served(
                 f"{PACKAGE}.FileService",
                 file_service_pb2_grpc.add_FileServiceServicer_to_server,
-                file_handlers.FileHandler(sandboxes, supervision),
+                telling_where(file_handlers.FileHandler(sandboxes, supervision), directory),
                 naming_agents(file_handlers.DESCRIBE, sandboxes),
             ),
             Served(
@@ -138,15 +170,48 @@ async def wire(settings: Settings) -> Wiring:
             Served(
                 f"{PACKAGE}.NodeService",
                 node_service_pb2_grpc.add_NodeServiceServicer_to_server,
-                NodeHandler(lifecycle, engine, capacity),
+                NodeHandler(membership.fleet, this_node, drains),
             ),
         ],
         journal=journal,
         failures=FAILURES,
-        background=[upkeep.run_clock, upkeep.run_events, lifecycle.pool.run, supervision.heartbeat],
+        background=[
+            upkeep.run_clock,
+            upkeep.run_events,
+            lifecycle.pool.run,
+            supervision.heartbeat,
+            rounds.run,
+            this_node.run,
+        ],
         on_drain=drain,
+        parts={"registry": lambda: membership.joined} if settings.registry_url else {},
         readings=readings(sandboxes, lifecycle.pool),
     )
+
+
+def _fleet(settings: Settings) -> Fleet:
+    if not settings.registry_url:
+        return MemoryFleet()
+    try:
+        return RedisFleet(settings.registry_url)
+    except ValueError as error:
+        refuse(f"STOCKADE_SANDBOX_REGISTRY_URL: {error}")
+
+
+def _alone(settings: Settings) -> bool:
+    if settings.registry_away not in ("deny", "local"):
+        refuse(f"STOCKADE_SANDBOX_REGISTRY_AWAY: want deny or local, not {settings.registry_away!r}")
+    return settings.registry_away == "local"
+
+
+async def _join(membership: Membership, sandboxes: Sandboxes) -> None:
+    """Without a registry the service starts all the same: what runs must be taken over."""
+    try:
+        await membership.join(sandboxes.all())
+    except (NodeNameTaken, FleetUnsuitable) as error:
+        refuse(str(error))
+    except FleetUnavailable as error:
+        log.warning("starting apart from the fleet", extra={"error": str(error)})
 
 
 def _engine(settings: Settings) -> Engine:

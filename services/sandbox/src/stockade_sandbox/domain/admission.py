@@ -10,8 +10,6 @@ from stockade_sandbox.domain.errors import (
     ImageNotAllowed,
     LimitAboveProfile,
     NetworkModeNotAllowed,
-    NodeFull,
-    QuotaExceeded,
     TierUnavailable,
 )
 from stockade_sandbox.domain.profile import Profile
@@ -130,19 +128,6 @@ def chosen_tier(least: Tier, asked: Tier | None, rules: Rules) -> Tier:
     if rules.accept_lower_tier and strongest in rules.tiers and strongest >= (asked or strongest):
         return strongest
     raise TierUnavailable(wanted, strongest)
-
-
-def held_room(owner: str, node: str, living: Iterable[Sandbox], rules: Rules) -> None:
-    """Refuse one more sandbox of `owner` where it, or the node, has as many as it may.
-
-    Raises QuotaExceeded, NodeFull.
-    """
-    owners = [sandbox.owner for sandbox in living]
-    if owners.count(owner) >= rules.sandboxes_per_owner:
-        raise QuotaExceeded(owner, rules.sandboxes_per_owner)
-    if len(owners) >= rules.sandboxes_per_node:
-        detail = f"it has {len(owners)}, which is its limit; another node may take this one, or wait until one ends"
-        raise NodeFull(node, "sandboxes", detail)
 
 
 def pin(cpu: float, cores: Sequence[int], taken: Iterable[Sandbox]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """A sandbox as a value: what it was given, where it is in its life."""
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 
 NAME_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -74,6 +74,12 @@ class Limits:
     memory: int = 0
     disk: int = 0
     pids: int = 0
+
+
+def total(limits: Iterable[Limits]) -> Limits:
+    """All of them together."""
+    each = list(limits)
+    return Limits(*(sum(getattr(one, field.name) for one in each) for field in fields(Limits)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

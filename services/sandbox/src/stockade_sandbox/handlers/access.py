@@ -14,7 +14,7 @@ from stockade_sandbox.sandboxes import Sandboxes
 def visible(sandboxes: Sandboxes, name: str) -> Sandbox:
     """The sandbox of that name, if the caller may know of it. Raises SandboxNotFound either way."""
     sandbox = sandboxes.get(name)
-    if not may_see(current_principal(), sandbox):
+    if not caller_may_see(sandbox):
         raise SandboxNotFound(name)
     return sandbox
 
@@ -24,6 +24,11 @@ def may_see(principal: Principal, sandbox: Sandbox) -> bool:
     if not sandbox.agent:
         return False
     return principal.kind is not PrincipalKind.AGENT or principal.name == sandbox.agent
+
+
+def caller_may_see(sandbox: Sandbox) -> bool:
+    """Whether the caller may know of `sandbox`."""
+    return may_see(current_principal(), sandbox)
 
 
 def owner() -> str:

@@ -95,6 +95,12 @@ FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
         Code.UNAVAILABLE, "NODE_FULL", lambda e: {"node": e.node, "resource": e.resource}, retry_after_s=5.0
     ),
     errors.NodeNotFound: _failure(Code.NOT_FOUND, "NODE_NOT_FOUND", lambda e: {"node": e.name}),
+    errors.SandboxElsewhere: _failure(
+        Code.UNAVAILABLE, "SANDBOX_ON_OTHER_NODE", lambda e: {"sandbox": e.name, "node": e.node}
+    ),
+    errors.FleetUnavailable: _failure(
+        Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", lambda _: {"dependency": "registry"}, retry_after_s=1.0
+    ),
     errors.GateUnavailable: _failure(
         Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", lambda _: {"dependency": "network-policy"}, retry_after_s=1.0
     ),

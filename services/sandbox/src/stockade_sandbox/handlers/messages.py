@@ -2,8 +2,9 @@
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from stockade.sandbox.v1 import profile_service_pb2, sandbox_pb2, sandbox_service_pb2
+from stockade.sandbox.v1 import node_service_pb2, profile_service_pb2, sandbox_pb2, sandbox_service_pb2
 
+from stockade_sandbox.domain.node import Node, NodeState
 from stockade_sandbox.domain.profile import Profile
 from stockade_sandbox.domain.sandbox import Filter, Limits, NetworkMode, Request, Sandbox, State, Tier
 from stockade_sandbox.domain.snapshot import Snapshot
@@ -41,7 +42,7 @@ def limits_value(message: sandbox_pb2.Limits) -> Limits:
     return Limits(message.cpu, message.memory_bytes, message.disk_bytes, message.pids)
 
 
-def sandbox_message(sandbox: Sandbox, node: str, active_at: float) -> sandbox_pb2.Sandbox:
+def sandbox_message(sandbox: Sandbox, active_at: float) -> sandbox_pb2.Sandbox:
     """To the contract."""
     return sandbox_pb2.Sandbox(
         name=sandbox.name,
@@ -66,7 +67,7 @@ def sandbox_message(sandbox: Sandbox, node: str, active_at: float) -> sandbox_pb
         active_time=timestamp(active_at),
         end_time=timestamp(sandbox.ended_at),
         etag=sandbox.etag,
-        node=node,
+        node=sandbox.node,
         trace_id=sandbox.trace_id,
         warnings=sandbox.warnings,
     )
@@ -99,6 +100,7 @@ def filter_value(message: sandbox_service_pb2.SandboxFilter) -> Filter:
         states=frozenset(State(name) for name in names),
         labels=dict(message.labels),
         names=frozenset(message.names),
+        node=message.node,
     )
 
 
@@ -111,6 +113,24 @@ def profile_message(profile: Profile) -> profile_service_pb2.Profile:
         limits=limits_message(profile.limits),
         tier=f"TIER_{profile.tier.name}",
         network_mode=f"NETWORK_MODE_{profile.network_mode.name}",
+    )
+
+
+def node_message(node: Node) -> node_service_pb2.Node:
+    """To the contract."""
+    return node_service_pb2.Node(
+        name=node.name,
+        cordoned=node.state in (NodeState.CORDONED, NodeState.DRAINING),
+        engine=node.engine,
+        tiers=[f"TIER_{tier.name}" for tier in node.tiers],
+        sandboxes=node.sandboxes,
+        sandbox_limit=node.sandbox_limit,
+        warm_sandboxes=node.warm,
+        promised=limits_message(node.promised),
+        capacity=limits_message(node.capacity),
+        start_time=timestamp(node.started_at),
+        state=f"NODE_STATE_{node.state}",
+        heartbeat_time=timestamp(node.heard_at),
     )
 
 

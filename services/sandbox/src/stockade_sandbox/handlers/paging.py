@@ -17,9 +17,13 @@ def page(items: Sequence[T], key: Callable[[T], str], scope: str, size: int, tok
 
     `scope` is what the list was asked for: a token of another scope is refused. Raises PageTokenInvalid.
     """
-    after = _after(token, scope)
-    rest = [item for item in items if key(item) > after]
-    chosen = rest[: size or DEFAULT_PAGE_SIZE]
+    after = position(token, scope)
+    return cut([item for item in items if key(item) > after], key, scope, size)
+
+
+def cut(rest: Sequence[T], key: Callable[[T], str], scope: str, size: int) -> tuple[list[T], str]:
+    """The first page of what is left, and the next token where there is more."""
+    chosen = list(rest[: size or DEFAULT_PAGE_SIZE])
     return chosen, _token(key(chosen[-1]), scope) if len(rest) > len(chosen) else ""
 
 
@@ -27,7 +31,8 @@ def _token(after: str, scope: str) -> str:
     return base64.urlsafe_b64encode(f"{scope}|{after}".encode()).decode()
 
 
-def _after(token: str, scope: str) -> str:
+def position(token: str, scope: str) -> str:
+    """The key that `token` names; empty without one. Raises PageTokenInvalid."""
     if not token:
         return ""
     try:

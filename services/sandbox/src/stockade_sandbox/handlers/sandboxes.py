@@ -18,12 +18,13 @@ from stockade_rpckit.identity import PrincipalKind, current_principal
 from stockade_rpckit.recording import current_record
 
 from stockade_sandbox import snapshots
+from stockade_sandbox.directory import Directory
 from stockade_sandbox.domain.change import Change
-from stockade_sandbox.domain.errors import FieldNotMutable, SandboxError
+from stockade_sandbox.domain.errors import FieldNotMutable, SandboxError, SandboxNotFound
 from stockade_sandbox.domain.sandbox import Filter, NetworkMode, Sandbox, listing_key
 from stockade_sandbox.handlers import messages
-from stockade_sandbox.handlers.access import may_see, owner, visible
-from stockade_sandbox.handlers.paging import page
+from stockade_sandbox.handlers.access import caller_may_see, owner, visible
+from stockade_sandbox.handlers.paging import DEFAULT_PAGE_SIZE, cut, page, position
 from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.observation import Observation
 from stockade_sandbox.records import facts
@@ -37,10 +38,15 @@ class SandboxHandler(SandboxServiceServicer):
     """See sandbox_service.proto."""
 
     def __init__(
-        self, lifecycle: Lifecycle, sandboxes: Sandboxes, observation: Observation, snapshots: Snapshots
+        self,
+        lifecycle: Lifecycle,
+        sandboxes: Sandboxes,
+        directory: Directory,
+        observation: Observation,
+        snapshots: Snapshots,
     ) -> None:
-        self._lifecycle, self._sandboxes, self._observation = lifecycle, sandboxes, observation
-        self._snapshots = snapshots
+        self._lifecycle, self._sandboxes, self._directory = lifecycle, sandboxes, directory
+        self._observation, self._snapshots = observation, snapshots
 
     async def CreateSandbox(self, request: pb.CreateSandboxRequest, context: Context) -> pb.CreateSandboxResponse:
         """Makes a sandbox and answers when commands can run in it."""
@@ -49,15 +55,16 @@ class SandboxHandler(SandboxServiceServicer):
         return pb.CreateSandboxResponse(sandbox=self._message(sandbox))
 
     async def GetSandbox(self, request: pb.GetSandboxRequest, context: Context) -> pb.GetSandboxResponse:
-        """Tells one sandbox."""
-        return pb.GetSandboxResponse(sandbox=self._message(visible(self._sandboxes, request.name)))
+        """Tells one sandbox, on whichever node."""
+        return pb.GetSandboxResponse(sandbox=self._message(await self._found(request.name)))
 
     async def ListSandboxes(self, request: pb.ListSandboxesRequest, context: Context) -> pb.ListSandboxesResponse:
-        """Lists sandboxes, the newest first."""
+        """Lists sandboxes of all nodes, the newest first."""
         wanted = messages.filter_value(request.filter)
-        found = [s for s in self._sandboxes.matching(wanted) if may_see(current_principal(), s)]
         scope = f"sandboxes:{request.filter.SerializeToString(deterministic=True).hex()}"
-        chosen, token = page(found, listing_key, scope, request.page_size, request.page_token)
+        size = request.page_size or DEFAULT_PAGE_SIZE
+        rest = await self._directory.page(wanted, caller_may_see, position(request.page_token, scope), size + 1)
+        chosen, token = cut(rest, listing_key, scope, size)
         return pb.ListSandboxesResponse(sandboxes=map(self._message, chosen), next_page_token=token)
 
     async def WatchSandboxes(
@@ -96,6 +103,8 @@ class SandboxHandler(SandboxServiceServicer):
 
     async def DeleteSandbox(self, request: pb.DeleteSandboxRequest, context: Context) -> pb.DeleteSandboxResponse:
         """Ends a sandbox."""
+        if (found := await self._found(request.name)).ended_at:
+            return pb.DeleteSandboxResponse(sandbox=self._message(found))
         usage = await self._last_usage(visible(self._sandboxes, request.name))
         sandbox = await self._lifecycle.delete(request.name, request.etag)
         _recorded(Action.SANDBOX_DELETED, sandbox)
@@ -193,9 +202,15 @@ class SandboxHandler(SandboxServiceServicer):
         record.set(action=Action.CLAIM, reason=request.reason, metadata=_local_run(request))
         return pb.ReportLocalRunResponse(entry_id=record.entry_id)
 
+    async def _found(self, name: str) -> Sandbox:
+        sandbox = await self._directory.get(name)
+        if not caller_may_see(sandbox):
+            raise SandboxNotFound(name)
+        return sandbox
+
     def _message(self, sandbox: Sandbox) -> sandbox_pb2.Sandbox:
-        active_at = self._observation.active_at(sandbox)
-        return messages.sandbox_message(sandbox, self._lifecycle.node, active_at)
+        here = sandbox.node == self._lifecycle.node
+        return messages.sandbox_message(sandbox, self._observation.active_at(sandbox) if here else 0.0)
 
     async def _last_usage(self, sandbox: Sandbox) -> sandbox_pb2.SandboxUsage | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,6 +35,7 @@ from stockade_network_policy.handlers.failures import caller_not_allowed, invali
 from stockade_network_policy.handlers.paging import last_shown, page_token
 
 _DOMAINS_NAMED = 20  # in an entry of the record
+_TRIES = 10  # of an edit that other replicas overtake
 _WHOLE = ("allowed_domains", "allowed_ports", "audit_logging", "block_unknown_domains", "mode")
 
 
@@ -76,9 +77,12 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
 
     async def UpdatePolicy(self, request: pb.UpdatePolicyRequest, _context: Any) -> pb.UpdatePolicyResponse:
         """See the contract."""
-        async with self._edit(request.policy.agent_type, request.policy.etag) as current:
-            values = _masked(current, request.policy, list(request.update_mask.paths))
-            stored = await self._update(current, values)
+        paths = list(request.update_mask.paths)
+        stored = await self._edited(
+            request.policy.agent_type,
+            request.policy.etag,
+            lambda current: _masked(current, request.policy, paths),
+        )
         return pb.UpdatePolicyResponse(policy=messages.policy_message(stored))
 
     async def DeletePolicy(self, request: pb.DeletePolicyRequest, _context: Any) -> pb.DeletePolicyResponse:
@@ -89,17 +93,21 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
 
     async def AddDomains(self, request: pb.AddDomainsRequest, _context: Any) -> pb.AddDomainsResponse:
         """See the contract."""
-        async with self._edit(request.agent_type, request.etag) as current:
-            domains = [*current.allowed_domains, *request.domains]
-            stored = await self._update(current, {**_values(current), "allowed_domains": domains})
+        stored = await self._edited(
+            request.agent_type,
+            request.etag,
+            lambda current: _with_domains(current, [*current.allowed_domains, *request.domains]),
+        )
         return pb.AddDomainsResponse(policy=messages.policy_message(stored))
 
     async def RemoveDomains(self, request: pb.RemoveDomainsRequest, _context: Any) -> pb.RemoveDomainsResponse:
         """See the contract."""
         gone = _canonical(request.domains)
-        async with self._edit(request.agent_type, request.etag) as current:
-            kept = [domain for domain in current.allowed_domains if domain not in gone]
-            stored = await self._update(current, {**_values(current), "allowed_domains": kept})
+        stored = await self._edited(
+            request.agent_type,
+            request.etag,
+            lambda current: _with_domains(current, [name for name in current.allowed_domains if name not in gone]),
+        )
         return pb.RemoveDomainsResponse(policy=messages.policy_message(stored))
 
     async def ListDomains(self, request: pb.ListDomainsRequest, _context: Any) -> pb.ListDomainsResponse:
@@ -136,6 +144,7 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
         read = await threads.run(policy_file.parse, request.text)
         if read.mistakes:
             raise PolicyInvalid(read.mistakes)
+        await self._catalogue.refresh()
         current = {policy.agent_type: policy for policy in self._catalogue.policies()}
         policies = [replace(p, agent_type=self._catalogue.plain_type(p.agent_type)) for p in read.policies]
         created = [p for p in policies if p.agent_type not in current]
@@ -169,6 +178,18 @@ class Policies(policy_service_pb2_grpc.PolicyServiceServicer):
         if version is not None and not version.policy.says(policy):
             raise RequestIdReused(request_id)
         return version.policy if version else None
+
+    async def _edited(self, agent_type: str, etag: str, values: Callable[[Policy], dict[str, Any]]) -> Policy:
+        """The policy with its new values. An edit of no etag, overtaken by another replica's, is made upon that one."""
+        tries = 1 if etag else _TRIES
+        while True:
+            async with self._edit(agent_type, etag) as current:
+                try:
+                    return await self._update(current, values(current))
+                except EtagMismatch:
+                    tries -= 1
+                    if not tries:
+                        raise
 
     @asynccontextmanager
     async def _edit(self, agent_type: str, etag: str) -> AsyncIterator[Policy]:
@@ -228,6 +249,10 @@ def own_type_only(catalogue: Catalogue, agent_type: str) -> None:
 
 def _values(policy: Policy) -> dict[str, Any]:
     return messages.policy_values(messages.policy_message(policy))
+
+
+def _with_domains(policy: Policy, domains: list[str]) -> dict[str, Any]:
+    return {**_values(policy), "allowed_domains": domains}
 
 
 def _masked(current: Policy, wanted: policies_pb.Policy, paths: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A real Redis Cluster of three masters, on free ports of loopback."""
+"""A real Redis Cluster of three masters, with replicas if wanted, on free ports of loopback."""
 
 import socket
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-NODES = 3
+MASTERS = 3
 
 
 class RedisCluster:
@@ -19,6 +19,13 @@ class RedisCluster:
         self.ports, self.processes = ports, processes
         self.url = f"redis://127.0.0.1:{ports[0]}"
 
+    def master_of(self, key: str) -> "subprocess.Popen[bytes]":
+        """The process that has a key's slot now."""
+        with redis.RedisCluster.from_url(self.url) as client:
+            node = client.get_node_from_key(key)
+            assert node is not None
+            return self.processes[self.ports.index(int(node.port))]
+
     def empty(self) -> None:
         """Forgets everything it holds."""
         for port in self.ports:
@@ -27,34 +34,42 @@ class RedisCluster:
 
 
 @contextmanager
-def redis_cluster(directory: Path) -> Iterator[RedisCluster]:
-    """A cluster that lives as long as the block."""
-    ports = _free_ports()
+def redis_cluster(directory: Path, *, replicas: int = 0, node_timeout_ms: int = 15_000) -> Iterator[RedisCluster]:
+    """A cluster that lives as long as the block. `replicas` are for each master."""
+    ports = _free_ports(MASTERS * (1 + replicas))
     with ExitStack() as exits:
-        processes = [_start(directory / str(port), port) for port in ports]
+        processes = [_start(directory / str(port), port, node_timeout_ms) for port in ports]
         for process in processes:
             exits.callback(process.wait)
             exits.callback(process.kill)
         _wait(lambda: all(_ping(port) for port in ports))
         addresses = [f"127.0.0.1:{port}" for port in ports]
-        create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"]
+        create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", str(replicas), "--cluster-yes"]
         subprocess.run(create, check=True, capture_output=True, timeout=30)
         _wait(lambda: all("cluster_state:ok" in _info(port) for port in ports))
+        _wait(lambda: all(_in_step(port) for port in ports))
         yield RedisCluster(ports, processes)
 
 
-def _start(directory: Path, port: int) -> subprocess.Popen[bytes]:
+def _start(directory: Path, port: int, node_timeout_ms: int) -> subprocess.Popen[bytes]:
     directory.mkdir()
-    told = {"--port": port, "--bind": "127.0.0.1", "--cluster-enabled": "yes", "--save": "", "--dir": directory}
+    told = {
+        "--port": port,
+        "--bind": "127.0.0.1",
+        "--cluster-enabled": "yes",
+        "--cluster-node-timeout": node_timeout_ms,
+        "--save": "",
+        "--dir": directory,
+    }
     command = ["redis-server", *(str(word) for pair in told.items() for word in pair)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-def _free_ports() -> list[int]:
+def _free_ports(count: int) -> list[int]:
     """Ports whose cluster bus, 10,000 further, is a port too."""
     found: list[int] = []
     with ExitStack() as held:
-        while len(found) < NODES:
+        while len(found) < count:
             probe = held.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -69,6 +84,12 @@ def _ping(port: int) -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def _in_step(port: int) -> bool:
+    """Whether a replica has all that its master has; true of a master."""
+    with redis.Redis(port=port) as client:
+        return client.info("replication").get("master_link_status", "up") == "up"
 
 
 def _info(port: int) -> str:

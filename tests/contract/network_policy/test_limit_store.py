@@ -15,6 +15,7 @@ from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore
 
 from support.clock import Clock
+from support.redis_cluster import RedisCluster, redis_cluster
 from support.redis_server import RedisServer, redis_server
 
 START = 1_790_000_000_123_456
@@ -29,6 +30,12 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    with tempfile.TemporaryDirectory() as directory, redis_cluster(Path(directory)) as running:
+        yield running
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock(START)
@@ -39,11 +46,13 @@ def agent() -> str:
     return f"agent-{random.getrandbits(64):x}"
 
 
-@pytest.fixture(params=["memory", "redis", "guarded redis"])
+@pytest.fixture(params=["memory", "redis", "guarded redis", "redis cluster"])
 async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[LimitStore]:
     engine: LimitStore
     if request.param == "memory":
         engine = MemoryLimits(clock)
+    elif request.param == "redis cluster":
+        engine = RedisLimits(request.getfixturevalue("cluster").url, clock, PATIENT_S, cluster=True)
     else:
         engine = RedisLimits(request.getfixturevalue("redis").url, clock, PATIENT_S)
     if request.param == "guarded redis":

@@ -24,7 +24,11 @@ class PolicySettings(ServiceSettings):
     limits: str = "memory"
     """Where agents' requests are counted: memory, for one process, or redis, for many that count as one."""
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """The Redis that counts; redis://, rediss:// or unix://."""
+    """The Redis that counts: redis://, rediss:// or unix://; for a cluster, any of its nodes."""
+    redis_cluster: bool = False
+    """Whether that Redis is a cluster."""
+    redis_eviction_ok: bool = False
+    """Whether that Redis may throw counters away when its memory is full; then limits may be granted twice."""
     redis_away: str = "deny"
     """What holds while Redis does not answer: deny, or local, which counts here at a share of each limit."""
     redis_away_share: float = 0.3

@@ -32,8 +32,9 @@ from stockade_network_policy.adapters.messages_sqlite import SqliteMessageLimits
 from stockade_network_policy.adapters.policies_postgres import PostgresPolicies
 from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
 from stockade_network_policy.adapters.postgres import listen, open_database
+from stockade_network_policy.adapters.redis_client import NOEVICTION
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.domain.errors import PoliciesUnavailable
+from stockade_network_policy.domain.errors import LimitsUnavailable, PoliciesUnavailable
 from stockade_network_policy.domain.policy import Policy
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore, PolicyStore
 from stockade_network_policy.envoy.server import serve as serve_envoy
@@ -57,6 +58,7 @@ from stockade_network_policy.snapshots import Signer, Snapshots
 
 log = get_logger(__name__)
 
+EVICTION_TRIES = 5
 Background = Callable[[], Awaitable[None]]
 
 PACKAGE = "stockade.networkpolicy.v1"
@@ -76,7 +78,7 @@ async def wire(settings: PolicySettings) -> Wiring:
     journal = open_journal(settings, "policy")
     bell = Bell()
     store, message_limits, beside_store = open_store(settings, bell)
-    limits, beside_limits = open_limits(settings)
+    limits, beside_limits = await open_limits(settings)
     catalogue = Catalogue(store, seeds.aliases)
     permits = Messages(message_limits, limits)
     await read_store(catalogue, permits, seeds.policies)
@@ -190,7 +192,7 @@ async def read_store(catalogue: Catalogue, permits: Messages, seeds: Sequence[Po
         refuse(f"STOCKADE_POLICY_STORE: {error}")
 
 
-def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Background]]:
+async def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Background]]:
     """The engine that counts, and what has to run beside it."""
     if settings.limits not in ("memory", "redis"):
         refuse(f"STOCKADE_POLICY_LIMITS={settings.limits} is unknown; choose memory or redis")
@@ -200,7 +202,29 @@ def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Background]]
         return MemoryLimits(), []
     local = MemoryLimits() if settings.redis_away == "local" else None
     try:
-        guarded = GuardedLimits(RedisLimits(settings.redis_url), local, settings.redis_away_share)
+        engine = RedisLimits(settings.redis_url, cluster=settings.redis_cluster)
     except ValueError as error:
         refuse(f"STOCKADE_POLICY_REDIS_URL: {error}")
-    return guarded, [guarded.watch]
+    guarded = GuardedLimits(engine, local, settings.redis_away_share)
+    if settings.redis_eviction_ok:
+        return guarded, [guarded.watch]
+    await refuse_eviction(engine)
+    return guarded, [guarded.watch, engine.watch_eviction]
+
+
+async def refuse_eviction(engine: RedisLimits) -> None:
+    """Ends the process where Redis would lose counts; one that does not answer is asked again later."""
+    for _ in range(EVICTION_TRIES):
+        try:
+            policy = await engine.eviction_policy()
+        except LimitsUnavailable:
+            await asyncio.sleep(0.1)
+            continue
+        if policy != NOEVICTION:
+            refuse(
+                f"STOCKADE_POLICY_REDIS_URL: that Redis throws counters away when its memory is full ({policy}), and a"
+                " limit would be granted twice: set its maxmemory-policy to noeviction, or"
+                " STOCKADE_POLICY_REDIS_EVICTION_OK=true"
+            )
+        return
+    log.warning("Redis does not answer: the limits are degraded from the start")

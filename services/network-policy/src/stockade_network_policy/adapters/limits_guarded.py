@@ -38,6 +38,10 @@ class GuardedLimits:
     @property
     def degraded(self) -> bool:
         """See `LimitStore`."""
+        return self._away or self._engine.degraded
+
+    @property
+    def _away(self) -> bool:
         return self._away_until > 0.0
 
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
@@ -89,7 +93,7 @@ class GuardedLimits:
         """Asks an engine that is away whether it is back, for ever: else only the next request would know."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
-            if self.degraded:
+            if self._away:
                 with contextlib.suppress(LimitsUnavailable):
                     await self._asked(lambda: self._engine.usage("", _ANY))
 
@@ -112,11 +116,11 @@ class GuardedLimits:
         try:
             answer = await call()
         except LimitsUnavailable as error:
-            if not self.degraded:
+            if not self._away:
                 log.error("limits are degraded", extra={"error": str(error), "local": self._local is not None})
             self._away_until = time.monotonic() + PAUSE_SECONDS
             raise
-        if self.degraded:
+        if self._away:
             log.info("limits are whole again")
         self._away_until = 0.0
         return answer

@@ -1,4 +1,4 @@
-"""Limits in Redis: many replicas count as one. Each operation is one Lua script on one key, timed by Redis itself.
+"""Limits in Redis: many replicas count as one. Each operation is one Lua script on one slot, timed by Redis itself.
 
 An answer that comes too late is not heard: its request is refused, and what it took is given back as soon as Redis
 answers again, by the take's own name and so exactly once, in whichever order the two arrive there.
@@ -7,6 +7,8 @@ answers again, by the take's own name and so exactly once, in whichever order th
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import itertools
 import os
 import time
@@ -15,15 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.asyncio.cluster import RedisCluster
+from stockade_rpckit.logs import get_logger
 
+from stockade_network_policy.adapters.redis_client import (
+    AWAY,
+    CONNECTIONS,
+    NOEVICTION,
+    evaluate,
+    eviction_policy,
+    open_client,
+)
 from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal, Usage
 from stockade_network_policy.domain.policy import Limits
+
+log = get_logger(__name__)
 
 _SCRIPTS = Path(__file__).with_name("lua")
 ANSWER_SECONDS = 0.08  # the judge's own promise is 100 ms
@@ -31,7 +40,8 @@ _TURN_SECONDS = 0.005  # a loop that is late finds the timer before the answer t
 _LATE_KEPT = 10_000  # takes waiting to be given back; what is beyond stays taken
 _LATE_SECONDS = 20.0  # how long it is tried
 _RETRY_SECONDS = 0.25
-_CONNECTIONS = 8  # as many scripts as may be under way; Redis runs one at a time
+_EVICTION_SECONDS = 30.0
+_NAMES = ("take", "give_back", "lend", "redeem", "reclaim", "add_bytes", "usage")
 
 
 class _NotAsked(LimitsUnavailable):
@@ -51,33 +61,47 @@ class _Late:
 class RedisLimits:
     """See `LimitStore`. `clock_us` is for tests alone: without it Redis TIME is the clock."""
 
-    def __init__(self, url: str, clock_us: Callable[[], int] | None = None, answer_s: float = ANSWER_SECONDS) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=answer_s,
-            socket_timeout=10 * answer_s,  # `_answered` is who tells the time
-            socket_connect_timeout=answer_s,
-            retry=Retry(NoBackoff(), 0),  # the client's own retries turn 50 ms into seconds
-            decode_responses=True,
-            protocol=2,  # no greeting to wait for: a first call has as little time as any other
-            driver_info=None,
-        )
-        self._redis = Redis.from_pool(pool)
-        self._turns = asyncio.Semaphore(_CONNECTIONS)  # first come, first served: the pool's own waiting starves some
+    def __init__(
+        self,
+        url: str,
+        clock_us: Callable[[], int] | None = None,
+        answer_s: float = ANSWER_SECONDS,
+        *,
+        cluster: bool = False,
+    ) -> None:
+        self._redis = open_client(url, answer_s, cluster=cluster)
+        self._turns = asyncio.Semaphore(CONNECTIONS)  # first come, first served: the pool's own waiting starves some
         self._failures = 0
         self._answer_s = answer_s
         self._clock_us = clock_us
         self._name, self._numbers = os.urandom(6).hex(), itertools.count()
         self._late: dict[str, _Late] = {}
         self._giving_back: asyncio.Task[None] | None = None
-        names = ("take", "give_back", "lend", "redeem", "reclaim", "add_bytes", "usage")
-        self._scripts = {name: self._redis.register_script(_source(name)) for name in names}
+        self._mapping: asyncio.Future[RedisCluster] | None = None
+        self._evicting = False
+        sources = {name: _source(name) for name in _NAMES}
+        self._scripts = {name: (hashlib.sha1(text.encode()).hexdigest(), text) for name, text in sources.items()}  # noqa: S324 - Redis' name of it
 
     @property
     def degraded(self) -> bool:
         """See `LimitStore`."""
-        return False
+        return self._evicting
+
+    async def eviction_policy(self) -> str:
+        """What Redis does when its memory is full; all but "noeviction" loses counts. Raises LimitsUnavailable."""
+        policy: str = await self._answered(lambda: eviction_policy(self._redis))
+        self._evicting = policy != NOEVICTION
+        return policy
+
+    async def watch_eviction(self) -> None:
+        """Looks for ever whether Redis has been told to lose counts: nobody who tells it needs to ask us."""
+        while True:
+            await asyncio.sleep(_EVICTION_SECONDS)
+            before = self._evicting
+            with contextlib.suppress(LimitsUnavailable):
+                policy = await self.eviction_policy()
+                if self._evicting and not before:
+                    log.error("Redis may lose what it counts: set noeviction", extra={"maxmemory_policy": policy})
 
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:
         """See `LimitStore`."""
@@ -155,11 +179,11 @@ class RedisLimits:
             del self._late[name]
 
     async def _run(self, script: str, agent: str, limits: Limits, *own: str | int, named: str = "") -> list[str]:
-        run: AsyncScript = self._scripts[script]
         now = "" if self._clock_us is None else self._clock_us()
         keys = [_key(agent), f"{_key(agent)}:{named}"] if named else [_key(agent)]
         arguments = [now, *_arguments(limits), *own]
-        answer: list[str] = await self._answered(lambda: run(keys=keys, args=arguments))
+        sha, source = self._scripts[script]
+        answer: list[str] = await self._answered(lambda: evaluate(self._redis, sha, source, keys, arguments))
         return answer
 
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -168,21 +192,34 @@ class RedisLimits:
         async with self._turns:
             if self._failures != failures:
                 raise _NotAsked("Redis did not answer those before")
-            asked = asyncio.ensure_future(call())
+            asked = asyncio.ensure_future(self._asked(call))
             try:
                 for patience_s in (self._answer_s, _TURN_SECONDS):
                     if (await asyncio.wait({asked}, timeout=patience_s))[0]:
                         return asked.result()
                 raise TimeoutError
-            except (RedisError, OSError, TimeoutError) as error:
+            except AWAY as error:
                 self._failures += 1
                 raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
             finally:
                 asked.cancel()  # and with it its connection, whose answer must not be another's
 
+    async def _asked(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        if isinstance(self._redis, RedisCluster):
+            await self._mapped(self._redis)
+        return await call()
+
+    async def _mapped(self, cluster: RedisCluster) -> None:
+        """Who has which slots: asked beside the requests, since it may take longer than any of them has."""
+        if self._mapping is None or self._mapping.done():
+            self._mapping = asyncio.ensure_future(cluster.initialize())
+        await asyncio.shield(self._mapping)
+
 
 def _key(agent: str) -> str:
-    return f"stockade:limits:{{{agent}}}"
+    """All that is counted of an agent, its messages too, lies in one slot of a cluster."""
+    owner, slash, what = agent.partition("/")
+    return f"stockade:limits:{{{owner}}}{slash}{what}"
 
 
 def _arguments(limits: Limits) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ class LimitStore(Protocol):
 
     @property
     def degraded(self) -> bool:
-        """Whether the engine was away when it was last asked."""
+        """Whether the engine was away when it was last asked, or may lose what it counts."""
         ...
 
     async def take(self, agent: str, limits: Limits, *, tunnel: str = "", count: int = 1) -> Refusal | None:

@@ -47,7 +47,7 @@ def over_sockets(program: Program, operator: Path, place: Path) -> Outcome:
 def over_sidecar(program: Program, target: str, place: Path) -> Outcome:
     """The same by a sidecar, which leads to every service of a mesh."""
     language = f"mesh-{program.language}"
-    steps = table.load(session_words(language, place), Place.OUTSIDE)
+    steps = table.load(session_words(language, place), Place.MESH)
     return _run(program, f"{program.language} mesh", steps, dict.fromkeys(SERVICES, target), place)
 
 

@@ -20,10 +20,11 @@ class Place(StrEnum):
 
     OUTSIDE = "outside"
     TLS = "tls"
+    MESH = "mesh"
     INSIDE = "inside"
 
 
-_ANYWHERE_OUTSIDE = (Place.OUTSIDE, Place.TLS)
+_ANYWHERE_OUTSIDE = (Place.OUTSIDE, Place.TLS, Place.MESH)
 
 
 class Mark(StrEnum):

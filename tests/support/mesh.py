@@ -14,14 +14,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stockade.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
+from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2, sandbox_service_pb2_grpc
 from stockade_cli.stack.record import StackRecord
 
 from support import otlp
@@ -122,6 +122,24 @@ class Mesh:
         """A target that leads from the client's host straight to a node's `sidecar` or its sandbox service's `port`."""
         return f"unix:{self.client.directory.parent}/{node}-{end}.sock"
 
+    def sandboxes(self, agent: str) -> list[sandbox_pb2.Sandbox]:
+        """An agent's, on all nodes, those that have ended too."""
+        wanted = sandbox_service_pb2.SandboxFilter(agent=agent)
+        request = sandbox_service_pb2.ListSandboxesRequest(filter=wanted, page_size=1000)
+        with standard(self.target) as channel:
+            return list(sandbox_service_pb2_grpc.SandboxServiceStub(channel).ListSandboxes(request).sandboxes)
+
+    def delete(self, sandboxes: Iterable[sandbox_pb2.Sandbox]) -> None:
+        """End sandboxes, each on its node."""
+        with standard(self.target) as channel, ThreadPoolExecutor(8) as threads:
+            stub = sandbox_service_pb2_grpc.SandboxServiceStub(channel)
+
+            def end(each: sandbox_pb2.Sandbox) -> None:
+                request = sandbox_service_pb2.DeleteSandboxRequest(name=each.name)
+                stub.DeleteSandbox(request, metadata=((NODE, each.node),))
+
+            list(threads.map(end, sandboxes))
+
     @contextmanager
     def sandbox(self, agent: str, agent_type: str = "default", node: str = "") -> Iterator[str]:
         """A sandbox that lives as long as the block, on `node` where one is named; yields its name."""
@@ -129,11 +147,10 @@ class Mesh:
         with standard(self.target) as channel:
             stub = sandbox_service_pb2_grpc.SandboxServiceStub(channel)
             made = stub.CreateSandbox(request, metadata=((NODE, node),) if node else ()).sandbox
-            try:
-                yield made.name
-            finally:
-                end = sandbox_service_pb2.DeleteSandboxRequest(name=made.name)
-                stub.DeleteSandbox(end, metadata=((NODE, made.node),))
+        try:
+            yield made.name
+        finally:
+            self.delete([made])
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +222,7 @@ def _settings(host: Host, number: int, kept: Stores, spans: str, tls: Path) -> d
         "STOCKADE_SANDBOX_TLS_CA": f"{tls}/ca.crt",
         "STOCKADE_SANDBOX_NODE": host.name,
         "STOCKADE_SANDBOX_WARM": "default:0",
+        "STOCKADE_SANDBOX_SANDBOXES_PER_OWNER": "1000",
         "STOCKADE_SANDBOX_UID_BASE": str(1_900_000_000 + number * SANDBOX_UIDS),
         "STOCKADE_SANDBOX_UID_COUNT": str(SANDBOX_UIDS),
         "STOCKADE_POLICY_LIMITS": "redis",

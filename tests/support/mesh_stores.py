@@ -29,6 +29,12 @@ class Stores:
         """A database, as a node reaches it."""
         return f"postgresql://{self.postgres.user}@{self.host.address}/{database}"
 
+    def copied(self, domains: str) -> list[str]:
+        """The domains of all entries in the copy of the record that are LIKE this, in order."""
+        with psycopg.connect(self.postgres.url("record")) as connection:
+            found = connection.execute("SELECT domain FROM stockade_audit.entries WHERE domain LIKE %s", [domains])
+            return sorted(domain for (domain,) in found)
+
 
 @contextmanager
 def stores(host: Host, directory: Path, *databases: str) -> Iterator[Stores]:

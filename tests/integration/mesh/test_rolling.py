@@ -1,0 +1,35 @@
+"""Every service of every node restarted in turn, and every certificate renewed, while calls go on: none fails."""
+
+import pytest
+
+from support.gate import needs_envoy
+from support.mesh import Mesh, wait_for
+from support.mesh_load import AGENT, DOMAIN, create, decide, load, look, put, read
+
+pytestmark = [pytest.mark.docker, pytest.mark.gate, needs_envoy]
+COUNTS = [2_000, pytest.param(20_000, marks=pytest.mark.long)]
+CREATES = 200
+"""One call in so many makes a sandbox."""
+WORKS = [create, *[decide, decide, look, put, read] * (CREATES // 5)][:CREATES]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("count", COUNTS)
+def test_restarts_and_renewals_fail_no_call(mesh: Mesh, count: int) -> None:
+    try:
+        with load(mesh.target, WORKS) as made:
+            for service in ("policy", "cache", "sandbox", "audit", "gate"):
+                for node in mesh.nodes.values():
+                    node.restart(service)
+            for sidecar in (*(node.sidecar for node in mesh.nodes.values()), mesh.client):
+                sidecar.rotate()
+            made.wait(count, 600)
+
+        assert made.failed() == []
+        asked = sorted(f"{call.word}.{DOMAIN}" for call in made.of(decide))
+        wait_for(lambda: len(mesh.stores.copied(f"{made.nonce}%")) >= len(asked), 20, "the record's copy")
+        assert mesh.stores.copied(f"{made.nonce}%") == asked, "each was decided once"
+        names = sorted(sandbox.name for sandbox in mesh.sandboxes(AGENT))
+        assert names == sorted(str(call.result) for call in made.of(create)), "each was made once"
+    finally:
+        mesh.delete(mesh.sandboxes(AGENT))

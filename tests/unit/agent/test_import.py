@@ -43,7 +43,9 @@ def test_what_is_exported() -> None:
         "Stockade",
         "StockadeError",
         "TaskResult",
+        "Tls",
         "Unreachable",
+        "Untrusted",
         "Walls",
     ]
     for name in dir(stockade_agent):

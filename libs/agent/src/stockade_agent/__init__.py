@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockade_agent.addresses import Tls as Tls
     from stockade_agent.agent_flags import AgentFlags as AgentFlags
     from stockade_agent.base_agent import BaseAgent as BaseAgent
     from stockade_agent.base_agent import TaskResult as TaskResult
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from stockade_agent.errors import Refused as Refused
     from stockade_agent.errors import StockadeError as StockadeError
     from stockade_agent.errors import Unreachable as Unreachable
+    from stockade_agent.errors import Untrusted as Untrusted
     from stockade_agent.files import FileInfo as FileInfo
     from stockade_agent.flag_provider import FileProvider as FileProvider
     from stockade_agent.flags import Walls as Walls
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from stockade_agent.sandbox import Sandbox as Sandbox
 
 _MODULES = {
+    "addresses": ("Tls",),
     "agent_flags": ("AgentFlags",),
     "base_agent": ("BaseAgent", "TaskResult"),
     "client": ("AsyncStockade", "Stockade"),
@@ -60,6 +63,7 @@ _MODULES = {
         "Refused",
         "StockadeError",
         "Unreachable",
+        "Untrusted",
     ),
     "files": ("FileInfo",),
     "flag_provider": ("FileProvider",),

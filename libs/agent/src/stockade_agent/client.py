@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from stockade_agent.addresses import Tls
     from stockade_agent.sandbox import AsyncSandbox, Sandbox
 
 P = ParamSpec("P")
@@ -37,18 +38,30 @@ _OPTIONS = (
 class AsyncStockade:
     """A stack, for code that awaits. Close it, or use it as an async context manager."""
 
-    def __init__(self, target: Callable[[str], str]) -> None:
+    def __init__(self, target: Callable[[str], str], tls: Tls | None = None) -> None:
         """`target` maps a service's short name ("sandbox", "policy", "cache", "audit") to a gRPC target."""
-        self._target = target
+        self._target, self._tls = target, tls
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     @classmethod
-    def connect(cls, run_dir: Path | str | None = None) -> AsyncStockade:
+    def connect(
+        cls, run_dir: Path | str | None = None, *, address: str | None = None, tls: Tls | None = None
+    ) -> AsyncStockade:
         """The stack whose sockets are in `run_dir`: by default STOCKADE_STACK_RUN_DIR, else /run/stockade.
 
         Inside a sandbox that directory holds `api.sock`, which leads to every service as the agent that the sandbox
-        belongs to; outside, the operator's own directory is used. No call is made before the first one.
+        belongs to; outside, the operator's own directory is used. With an `address` (by default, and where no `run_dir`
+        is given, STOCKADE_STACK_ADDRESS), it is the stack there instead, see `addresses.targets`, reached with `tls`
+        (by default STOCKADE_STACK_TLS_*). No call is made before the first one. Raises InvalidRequest for an address
+        that is none.
         """
+        if run_dir is None and address is None:
+            address = os.environ.get("STOCKADE_STACK_ADDRESS")
+        if address:
+            from stockade_agent.addresses import Tls, targets
+
+            tls = tls or Tls.from_environment()
+            return cls(targets(address, tls), tls)
         return cls(_targets(Path(run_dir or os.environ.get("STOCKADE_STACK_RUN_DIR") or DEFAULT_RUN_DIR)))
 
     def sandbox(self, agent: str, **request: Any) -> AsyncSandbox:
@@ -78,7 +91,12 @@ class AsyncStockade:
 
         if service not in self._channels:
             options = (*_OPTIONS, ("grpc.service_config", _service_config()))
-            self._channels[service] = grpc.aio.insecure_channel(self._target(service), options=options)
+            target, tls = self._target(service), self._tls
+            self._channels[service] = (
+                grpc.aio.insecure_channel(target, options=options)
+                if tls is None or target.startswith("unix:")
+                else grpc.aio.secure_channel(target, tls.credentials(), options=(*options, *tls.options))
+            )
         return self._channels[service]
 
     def stub(self, kind: Callable[[grpc.aio.Channel], Any], service: str) -> Any:
@@ -170,9 +188,11 @@ class Stockade:
         self._inner, self._portal = inner, Portal()
 
     @classmethod
-    def connect(cls, run_dir: Path | str | None = None) -> Stockade:
+    def connect(
+        cls, run_dir: Path | str | None = None, *, address: str | None = None, tls: Tls | None = None
+    ) -> Stockade:
         """As `AsyncStockade.connect`."""
-        return cls(AsyncStockade.connect(run_dir))
+        return cls(AsyncStockade.connect(run_dir, address=address, tls=tls))
 
     def sandbox(self, agent: str, **request: Any) -> Sandbox:
         """As `AsyncStockade.sandbox`, for `with`."""

@@ -55,11 +55,17 @@ class StockadeError(Exception):
         message = call.details() or code
         if code == "UNIMPLEMENTED" and not facts:
             message = f"the service does not know this call ({message}): it is older than this client; upgrade it"
+        if code == "UNAVAILABLE" and not facts and (line := _distrust(message)):
+            return Untrusted(line, code=code)
         return _BY_CODE.get(code, StockadeError)(message, code=code, **facts)
 
 
 class Unreachable(StockadeError):
     """No service answers: none runs, or it is draining (UNAVAILABLE)."""
+
+
+class Untrusted(Unreachable):
+    """No connection, since one side does not believe the other's certificate, or a file of ours is none."""
 
 
 class NotFound(StockadeError):
@@ -129,6 +135,23 @@ _BY_CODE: dict[str, type[StockadeError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNIMPLEMENTED": NotServed,
 }
+
+
+_DISTRUST = {
+    "certificate has expired": "the server's certificate has expired; have it renewed there",
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate is of no authority that is believed here; name its CA",
+    "Hostname Verification Check failed": "the server's certificate is for another name; name it as TLS_NAME",
+    "WRONG_VERSION_NUMBER": "no TLS is spoken there",
+    "_ALERT_": "the server does not believe our certificate, or wants one",
+    "Socket closed": "the server ended the connection at once: it may not believe our certificate, or want one",
+}
+
+
+def _distrust(message: str) -> str:
+    """What gRPC's words for a failed handshake mean; "" for other words, and on a Unix socket."""
+    if "ipv4:" not in message and "ipv6:" not in message:
+        return ""
+    return next((line for sign, line in _DISTRUST.items() if sign in message), "")
 
 
 def _facts(details: Any) -> dict[str, Any]:

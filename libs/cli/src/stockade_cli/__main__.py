@@ -1,6 +1,7 @@
 """The `stockade` command. Each sub-command lives in a module of its own, imported when it is called."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,11 +61,14 @@ def cli(ctx: click.Context, /, **directories: Path | None) -> None:
     from stockade_cli.settings import StackSettings
 
     given: dict[str, Any] = {name: path.absolute() for name, path in directories.items() if path is not None}
+    if "run_dir" in given:
+        given["address"] = ""  # what stands in the command goes before what the environment says
     ctx.obj = replace(load(StackSettings, "STOCKADE_STACK"), **given)
 
 
 def main() -> None:
     """Run the command; every failure that is foreseen is one line on stderr and a documented exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a refused handshake is told of by our line, not by gRPC's too
     try:
         sys.exit(cli(standalone_mode=False))
     except (click.Abort, KeyboardInterrupt):

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import click
 import grpc
+from stockade_agent import AsyncStockade
+from stockade_agent.addresses import targets
 
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.settings import StackSettings
@@ -28,6 +30,8 @@ def current_settings() -> StackSettings:
 def operator_settings() -> StackSettings:
     """The settings, for a command that calls a service. Raises CommandFailed where the caller is no operator."""
     settings = current_settings()
+    if settings.address:  # whoever answers there judges by our certificate
+        return settings
     mine = settings.socket("sandbox").parent
     if mine.parent.exists() and not os.access(mine, os.X_OK):
         raise CommandFailed(
@@ -47,9 +51,32 @@ def channel(service: str, settings: StackSettings | None = None) -> Iterator[grp
 
     A call that fails raises grpc.RpcError, which the root command turns into one line and an exit code.
     """
-    path = (settings or operator_settings()).socket(service)
-    with grpc.insecure_channel(f"unix:{path}", options=_OPTIONS) as opened:
+    settings = settings or operator_settings()
+    with _open(settings, service) as opened:
         yield grpc.intercept_channel(opened, _Tracing())
+
+
+def _open(settings: StackSettings, service: str) -> grpc.Channel:
+    if not settings.address:
+        return grpc.insecure_channel(f"unix:{settings.socket(service)}", options=_OPTIONS)
+    target = targets(settings.address, settings.tls)(service)
+    if settings.tls is None or target.startswith("unix:"):
+        return grpc.insecure_channel(target, options=_OPTIONS)
+    return grpc.secure_channel(target, settings.tls.credentials(), options=(*_OPTIONS, *settings.tls.options))
+
+
+def connected(settings: StackSettings) -> AsyncStockade:
+    """The SDK's view of the stack that the settings name."""
+    if settings.address:
+        return AsyncStockade.connect(address=settings.address, tls=settings.tls)
+    return AsyncStockade.connect(settings.run_dir)
+
+
+def export_spans(settings: StackSettings, name: str) -> None:
+    """Send this command's spans to the stack's audit daemon; to one elsewhere, its own sidecar sends them."""
+    from stockade_rpckit import tracing
+
+    tracing.setup(name, [] if settings.address else [f"unix:{settings.socket('audit')}"])
 
 
 @contextmanager

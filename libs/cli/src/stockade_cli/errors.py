@@ -1,10 +1,11 @@
 """The one place where a failure becomes one line on stderr and an exit code (docs/cli.md lists them)."""
 
+import os
 from enum import IntEnum
 
 import click
 import grpc
-from stockade_agent.errors import Exhausted, InvalidRequest, NotFound, Refused, StockadeError, Unreachable
+from stockade_agent.errors import Exhausted, InvalidRequest, NotFound, Refused, StockadeError, Unreachable, Untrusted
 
 
 class Exit(IntEnum):
@@ -47,7 +48,11 @@ def failed(error: grpc.RpcError | StockadeError) -> CommandFailed:
 
 
 def _line(error: StockadeError) -> str:
+    if isinstance(error, Untrusted):
+        return error.message
     if isinstance(error, Unreachable) and not error.reason:
+        if address := os.environ.get("STOCKADE_STACK_ADDRESS"):
+            return f"nobody answers at {address}; is STOCKADE_STACK_ADDRESS right, and does the stack there run?"
         return "no stack answers on its sockets; start one with: stockade up"
     fields = "; ".join(f"{field}: {wrong}" for field, wrong in error.violations)
     text = f"{error.message} ({fields})" if fields and fields not in error.message else error.message

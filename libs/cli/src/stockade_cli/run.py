@@ -10,12 +10,11 @@ from typing import Any
 import click
 from opentelemetry import trace
 from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2
-from stockade_agent.client import AsyncStockade
 from stockade_agent.errors import StockadeError
 from stockade_agent.sandbox import AsyncSandbox, Ending
 from stockade_rpckit import tracing
 
-from stockade_cli.connection import current_settings, operator_settings
+from stockade_cli.connection import connected, current_settings, export_spans, operator_settings
 from stockade_cli.durations import Duration, show_bytes
 from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.output import json_option, print_json, say
@@ -63,9 +62,10 @@ def run(command: tuple[str, ...], upload: Path | None, timeout: timedelta | None
 
     Exit codes of our own: 124 timeout, 125 the command was never started, 130 Ctrl-C, 137 killed at a limit.
     """
-    _ensure_stack(current_settings())
+    if not current_settings().address:
+        _ensure_stack(current_settings())
     settings = operator_settings()
-    tracing.setup("stockade-cli", [f"unix:{settings.socket('audit')}"])
+    export_spans(settings, "stockade-cli")
     kept = io.BytesIO(), io.BytesIO()
     out, err = map(sink, kept if as_json else (stdout_bytes(), stderr_bytes()))
     program = exec_service_pb2.Command(args=command, timeout=timeout)
@@ -92,7 +92,7 @@ async def _run(
 ) -> Outcome:
     with tracing.tracer().start_as_current_span("stockade.run") as span:
         trace_id = trace.format_trace_id(span.get_span_context().trace_id)
-        async with AsyncStockade.connect(settings.run_dir) as stockade:
+        async with connected(settings) as stockade:
             sandbox = AsyncSandbox(stockade, idle_timeout=OWNERLESS, **agent_request(settings, ask))
             created = await sandbox.create()
             for warning in created.warnings:

@@ -9,11 +9,10 @@ from typing import Any
 import click
 from google.protobuf.duration_pb2 import Duration as DurationMessage
 from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_pb2, sandbox_service_pb2_grpc
-from stockade_agent.client import AsyncStockade
 from stockade_agent.errors import StockadeError
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
-from stockade_cli.connection import operator_settings, stub
+from stockade_cli.connection import connected, operator_settings, stub
 from stockade_cli.durations import Duration, show_age, show_bytes
 from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.names import short_name
@@ -55,7 +54,7 @@ def create(as_json: bool, **ask: Any) -> None:
     settings = operator_settings()
 
     async def work() -> sandbox_pb2.Sandbox:
-        async with AsyncStockade.connect(settings.run_dir) as stockade:
+        async with connected(settings) as stockade:
             return await AsyncSandbox(stockade, **agent_request(settings, ask)).create()
 
     created = run_interruptible(work())
@@ -100,12 +99,12 @@ def execute(
     """Run one more command in sandbox NAME, and end with its exit code."""
     command = command[1:] if command[0] == "--" else command
     program = exec_service_pb2.Command(args=command, env=pairs(env), cwd=cwd, timeout=timeout)
-    run_dir = operator_settings().run_dir
+    settings = operator_settings()
     kept = io.BytesIO(), io.BytesIO()
     out, err = map(sink, kept if as_json else (stdout_bytes(), stderr_bytes()))
 
     async def work() -> Ending:
-        async with AsyncStockade.connect(run_dir) as stockade:
+        async with connected(settings) as stockade:
             return await run_joined(AsyncSandbox.existing(stockade, name), program, out, err)
 
     try:

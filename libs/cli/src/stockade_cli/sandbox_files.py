@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from stockade_agent.client import AsyncStockade
 from stockade_agent.sandbox import AsyncSandbox
 
-from stockade_cli.connection import operator_settings
+from stockade_cli.connection import connected, operator_settings
 from stockade_cli.output import json_option, print_json, say
 from stockade_cli.progress import progress
 from stockade_cli.streams import run_interruptible
@@ -37,7 +36,7 @@ async def _copy(
     inward: tuple[str, str] | None,
     on_progress: Callable[[int], None],
 ) -> int:
-    async with AsyncStockade.connect(operator_settings().run_dir) as stockade:
+    async with connected(operator_settings()) as stockade:
         if outward is not None:
             name, path = outward
             return await AsyncSandbox.existing(stockade, name).download(path, _existing(directory), on_progress)

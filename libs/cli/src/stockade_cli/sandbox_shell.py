@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import click
 from stockade.sandbox.v1 import exec_service_pb2
-from stockade_agent.client import AsyncStockade
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
-from stockade_cli.connection import operator_settings
+from stockade_cli.connection import connected, operator_settings
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.streams import exit_code, merged, run_joined, sink, stdin_inputs, stdout_bytes
 
@@ -34,7 +33,7 @@ def shell(name: str, command: tuple[str, ...]) -> None:
 
 
 async def _run(name: str, program: exec_service_pb2.Command) -> Ending:
-    async with AsyncStockade.connect(operator_settings().run_dir) as stockade:
+    async with connected(operator_settings()) as stockade:
         out = sink(stdout_bytes())
         return await run_joined(
             AsyncSandbox.existing(stockade, name), program, out, out, merged(stdin_inputs(), _resizes())

@@ -5,6 +5,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
+from stockade_agent.addresses import Tls
+
 SERVICES = ("audit", "policy", "cache", "sandbox")
 """Short names, as they stand in socket paths; in the order in which they start."""
 
@@ -17,6 +19,17 @@ class StackSettings:
     """Directory of the sockets; keep it short, a socket's path ends at 107 bytes."""
     state_dir: Path = Path("/var/lib/stockade")
     """Directory of what outlives a restart."""
+    address: str = ""
+    """Where the services are instead, over TLS or by a sidecar: host:port or unix:/path for all, or
+    sandbox=host:port,policy=… for each."""
+    tls_ca: str = ""
+    """File with the authorities whose certificates are believed there (PEM)."""
+    tls_cert: str = ""
+    """File with our certificate (PEM)."""
+    tls_key: str = ""
+    """File with its key (PEM)."""
+    tls_name: str = ""
+    """The name that the services' certificate is for, where that is not the address's host."""
     operator: str = ""
     """The person whose directory is used; by default whoever calls, before sudo."""
     operators: tuple[str, ...] = ()
@@ -29,6 +42,11 @@ class StackSettings:
     """Size at which a service's log is turned over; one earlier log is kept."""
     start_seconds: float = 60.0
     """How long a service may take until it serves."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """The certificates for the address; None where no authority is named."""
+        return Tls(self.tls_ca, self.tls_cert, self.tls_key, self.tls_name) if self.tls_ca else None
 
     @property
     def person(self) -> str:

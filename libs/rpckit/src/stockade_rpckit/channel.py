@@ -8,6 +8,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from stockade_rpckit import contract, tracing
+from stockade_rpckit.certificates import Files
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -21,9 +22,16 @@ OPTIONS = (
 )
 
 
-def connect(target: str) -> grpc.aio.Channel:
-    """An aio channel to `target` ("unix:/path" or "host:port") whose calls continue the current trace."""
-    return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=_interceptors())
+def connect(target: str, certificates: Files | None = None) -> grpc.aio.Channel:
+    """An aio channel to `target` ("unix:/path" or "host:port") whose calls continue the current trace.
+
+    With `certificates` it is mutual TLS, and the server's must be for the host. Raises CertificatesUnusable.
+    """
+    if certificates is None:
+        return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=_interceptors())
+    pem = certificates.read()
+    credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.cert)
+    return grpc.aio.secure_channel(target, credentials, options=OPTIONS, interceptors=_interceptors())
 
 
 def _interceptors() -> list[Any]:

@@ -11,11 +11,12 @@ from stockade_agent.client import AsyncStockade
 from stockade_rpckit import tracing
 
 from stockade_cli.addresses import Address, Listening
-from stockade_cli.connection import operator_settings
+from stockade_cli.connection import connected, export_spans, operator_settings
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
 from stockade_cli.output import say
 from stockade_cli.sandbox_options import agent_request, sandbox_options
+from stockade_cli.settings import StackSettings
 from stockade_cli.streams import run_interruptible
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -56,7 +57,7 @@ def mcp(
     settings = operator_settings()
     request = {**agent_request(settings, ask), "idle_timeout": idle_timeout}
     if http is None:
-        run_interruptible(_stdio(settings.run_dir, request))
+        run_interruptible(_stdio(settings, request))
         return
     if tokens is None:
         raise click.UsageError("--http takes --tokens FILE: without a token nobody may use it")
@@ -66,14 +67,14 @@ def mcp(
         raise click.UsageError(
             f"{http.address} can be reached from elsewhere: --http takes --tls-cert and --tls-key there"
         )
-    run_interruptible(_http(settings.run_dir, request, http, tokens, tls_cert, tls_key))
+    run_interruptible(_http(settings, request, http, tokens, tls_cert, tls_key))
 
 
-async def _stdio(run_dir: Path, request: dict[str, Any]) -> None:
+async def _stdio(settings: StackSettings, request: dict[str, Any]) -> None:
     from stockade_cli.mcp.desk import OwnSandbox
     from stockade_cli.mcp.server import build
 
-    async with _traced(run_dir) as stockade:
+    async with _traced(settings) as stockade:
         desk = OwnSandbox(stockade, request)
         try:
             await build(stockade, desk).run_stdio_async()
@@ -82,7 +83,12 @@ async def _stdio(run_dir: Path, request: dict[str, Any]) -> None:
 
 
 async def _http(
-    run_dir: Path, request: dict[str, Any], http: Listening, tokens: Path, cert: Path | None, key: Path | None
+    settings: StackSettings,
+    request: dict[str, Any],
+    http: Listening,
+    tokens: Path,
+    cert: Path | None,
+    key: Path | None,
 ) -> None:
     import uvicorn
     from mcp.server.auth.settings import AuthSettings
@@ -93,7 +99,7 @@ async def _http(
     from stockade_cli.mcp.tokens import Tokens
 
     url, host = AnyHttpUrl(f"{'https' if cert else 'http'}://{http}"), str(http.address)
-    async with _traced(run_dir) as stockade:
+    async with _traced(settings) as stockade:
         desk = HandedOut(stockade, request)
         auth = AuthSettings(issuer_url=url, resource_server_url=None)
         server = build(stockade, desk, verifier=Tokens(tokens), auth=auth)
@@ -109,9 +115,9 @@ async def _http(
 
 
 @asynccontextmanager
-async def _traced(run_dir: Path) -> AsyncIterator[AsyncStockade]:
-    stockade = AsyncStockade.connect(run_dir)
-    tracing.setup("stockade-mcp", [f"unix:{operator_settings().socket('audit')}"])
+async def _traced(settings: StackSettings) -> AsyncIterator[AsyncStockade]:
+    stockade = connected(settings)
+    export_spans(settings, "stockade-mcp")
     try:
         async with stockade:
             yield stockade

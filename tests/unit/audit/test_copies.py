@@ -23,7 +23,7 @@ def entry(**fields: Any) -> Opened:
     """An entry as it is written and opened again."""
     made, sealer = Entry(**{"action": Action.CALLED, **fields}), Sealer(KEYS, "svc-0", "svc")
     sealer.obtain([made])
-    return Opener(KEYS).open(sealer.leaf(made))
+    return Opener(KEYS).open(sealer.leaves([made])[0])
 
 
 FULL = {

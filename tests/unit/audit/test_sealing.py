@@ -21,7 +21,7 @@ TEXT = st.text(min_size=1, max_size=40)
 def sealed(keys: MemoryKeyStore, **fields: Any) -> bytes:
     entry, sealer = Entry(**{"action": Action.ALLOWED, **fields}), Sealer(keys, "svc-0", "svc")
     sealer.obtain([entry])
-    return sealer.leaf(entry)
+    return sealer.leaves([entry])[0]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,49 @@ def test_opened_it_is_the_entry_that_was_written(
     entry, keys = Entry(action=Action.ALLOWED, principal_kind="operator", **personal), MemoryKeyStore()
     sealer = Sealer(keys, "svc-0", "svc")
     sealer.obtain([entry])
-    opened = Opener(keys).open(sealer.leaf(entry))
+    opened = Opener(keys).open(sealer.leaves([entry])[0])
     assert opened.fields == json.loads(encode_leaf(leaf_fields(entry, "svc")))
     assert (opened.erased, opened.key_missing) == (False, False)
+
+
+AWKWARD = st.sampled_from(
+    [
+        "",
+        "/v1/x?token=abc",
+        "Bearer abcdef123456",
+        "monkey",
+        "x" * 1030,
+        "a\nb",
+        "\u202e",
+        "猫",
+        "lone \ud800",
+        "k" * 65,
+    ]
+)
+VALUES = AWKWARD | st.integers() | st.booleans() | st.none() | st.floats() | st.just([1, "\n,"])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"id": AWKWARD | st.uuids().map(str), "status": AWKWARD | st.sampled_from([200, 2**70])},
+            optional={
+                "path": AWKWARD,
+                "reason": AWKWARD,
+                "trace_id": AWKWARD,
+                "metadata": st.dictionaries(AWKWARD | st.just("password"), VALUES, max_size=40),
+            },
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_what_was_found_clean_without_encoding_is_written_as_what_was_trimmed(given: list[dict[str, Any]]) -> None:
+    entries = [Entry(action=Action.CLAIM, **fields) for fields in given]
+    for _ in range(2):  # the second time all that is clean is known to be
+        leaves = Sealer(MemoryKeyStore(), "svc-0", "svc").leaves(entries)
+        assert leaves == [encode_leaf(leaf_fields(entry, "svc")) for entry in entries]
+        assert all(b"\n" not in leaf for leaf in leaves)
 
 
 def test_the_leaf_holds_what_is_personal_nowhere_in_the_open() -> None:
@@ -107,15 +147,15 @@ def test_a_writer_drops_destroyed_keys_and_says_so() -> None:
     keys, entry = MemoryKeyStore(), Entry(action=Action.ALLOWED, agent="a-1")
     sealer = Sealer(keys, "svc-0", "svc")
     sealer.obtain([entry])
-    before = json.loads(sealer.leaf(entry))["sealed"][0]["key"]
+    before = json.loads(sealer.leaves([entry])[0])["sealed"][0]["key"]
     keys.destroy([kept.number for kept in keys.kept()])
     assert keys.confirmed()["svc-0"] != keys.generation()
     sealer.confirm()
     assert keys.confirmed()["svc-0"] == keys.generation()
     with pytest.raises(KeyNotHeld):
-        sealer.leaf(entry)
+        sealer.leaves([entry])[0]
     sealer.obtain([entry])
-    assert json.loads(sealer.leaf(entry))["sealed"][0]["key"] != before
+    assert json.loads(sealer.leaves([entry])[0])["sealed"][0]["key"] != before
 
 
 def test_keys_are_of_a_month_and_a_class(monkeypatch: pytest.MonkeyPatch) -> None:

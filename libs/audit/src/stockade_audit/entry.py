@@ -6,20 +6,28 @@ import json
 import os
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, Final
 
 import orjson
 
-from stockade_audit.redaction import redact_fields
+from stockade_audit.redaction import (
+    ID_LENGTH,
+    MAX_KEY,
+    MAX_TEXT,
+    are_clean,
+    is_clean,
+    is_clean_metadata,
+    redact_fields,
+)
 
 MetadataValue = str | int | float | bool
 
-MAX_TEXT: Final = 1024  # characters of one field, of one metadata value
-MAX_KEY: Final = 64  # characters of one metadata key
 MAX_METADATA: Final = 32  # metadata items
 PENDING: Final = "PENDING"  # status of an ALLOWED entry that another one will close with its outcome
 
@@ -92,6 +100,7 @@ def class_of(action: str) -> str:
     return _CLASSES.get(action, EntryClass.ACTIVITY)
 
 
+_LINE_FEED: Final = orjson.Fragment(b"\n")
 _pool: list[int] = []
 os.register_at_fork(after_in_child=_pool.clear)
 
@@ -149,6 +158,10 @@ class Entry:
 
 _NAMES = tuple(sorted(f.name for f in dataclasses.fields(Entry) if f.name != "time_ns"))
 _values = attrgetter(*_NAMES)
+_texts = attrgetter(
+    "agent", "agent_type", "domain", "method", "path", "principal", "principal_kind", "reason", "resource", "rule",
+    "sandbox", "service",
+)  # fmt: skip
 
 
 def leaf_fields(entry: Entry, service: str) -> dict[str, Any]:
@@ -162,34 +175,53 @@ def leaf_fields(entry: Entry, service: str) -> dict[str, Any]:
 
 def encode_leaf(fields: dict[str, Any]) -> bytes:
     """The canonical JSON of a leaf: keys sorted, no spaces, secrets cut, lengths bounded, printable."""
-    return finish_leaf(encode_members(fields)[1])
+    return encode_members(trim(fields))
 
 
-def encode_members(fields: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The same members, secrets cut and lengths bounded, and their JSON.
+def encode_members(fields: dict[str, Any]) -> bytes:
+    """Canonical JSON with nothing in it that a terminal would obey. TypeError for what it has no form for."""
+    return encode_all([fields])[0]
+
+
+def encode_all(many: Sequence[dict[str, Any]]) -> list[bytes]:
+    """The same for many at once, which costs half: taken apart at line feeds, which no JSON text has within."""
+    if not many:
+        return []
+    encoded = _dumps(list(chain.from_iterable(zip(many, repeat(_LINE_FEED), strict=False))))
+    each = encoded[1:-3].split(b",\n,")  # [{…},\n,{…},\n]
+    return each if encoded.isascii() and b"\x7f" not in encoded else [*map(_printable, each)]
+
+
+def trim(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same members, secrets cut and lengths bounded.
 
     What was cut is counted in `redacted`; the names of fields that were shortened stand in `truncated`.
     """
     try:
-        leaf = _dumps(fields)
+        size = len(_dumps(fields))
     except (TypeError, ValueError):  # a lone surrogate, an integer beyond 64 bits, a key that is no text
         fields = _bounded(fields)
-        leaf = _dumps(fields)
-    if len(leaf) > MAX_TEXT or len(fields.get("metadata", ())) > MAX_METADATA:
+        size = len(_dumps(fields))
+    if size > MAX_TEXT or len(fields.get("metadata", ())) > MAX_METADATA:
         fields = _bounded(fields)
-        leaf = _dumps(fields)
-    if (redacted := redact_fields(fields)) is not fields:
-        fields, leaf = redacted, _dumps(redacted)
-    return fields, leaf
+    return redact_fields(fields)
 
 
-def finish_leaf(leaf: bytes) -> bytes:
-    """The same JSON with nothing in it that a terminal would obey."""
-    return leaf if leaf.isascii() and b"\x7f" not in leaf else _printable(leaf)
+def is_plain(entry: Entry) -> bool:
+    """Whether `trim` is known to change nothing, found out without encoding. TypeError for a field of a wrong type."""
+    return (
+        are_clean(_texts(entry))
+        and is_clean(entry.status)
+        and len(entry.id) <= ID_LENGTH
+        and len(entry.intent_id) <= ID_LENGTH
+        and len(entry.trace_id) <= ID_LENGTH
+        and len(entry.span_id) <= ID_LENGTH
+        and (not entry.metadata or (len(entry.metadata) <= MAX_METADATA and is_clean_metadata(entry.metadata)))
+    )
 
 
-def _dumps(fields: dict[str, Any]) -> bytes:
-    return orjson.dumps(fields, default=str, option=orjson.OPT_SORT_KEYS)
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
 
 
 @lru_cache(maxsize=8)

@@ -24,7 +24,7 @@ from stockade_audit.tree import Frontier, leaf_hash
 
 _ID = re.compile(rb'"id":"([^"\\]+)"')
 _CLOSES = re.compile(rb'"intent_id":"([^"\\]+)"')
-_OPENS = (  # keys are sorted, so the action comes first
+OPENS = (  # keys are sorted, so the action comes first
     f'{{"action":"{Action.INTENT}"'.encode(),
     f'{{"action":"{Action.LEASE_GRANTED}"'.encode(),
 )
@@ -55,7 +55,7 @@ def entry_id(leaf: bytes) -> str:
 
 def note_intent(open_intents: dict[str, int], leaf: bytes, identity: str, number: int) -> None:
     """Keep count of what is intended, lent or allowed with its outcome to come, and not yet closed."""
-    if leaf.startswith(_OPENS) or (leaf.startswith(_ALLOWED) and _PENDING in leaf):
+    if leaf.startswith(OPENS) or (leaf.startswith(_ALLOWED) and _PENDING in leaf):
         open_intents[identity] = number
     elif b'"intent_id"' in leaf and (match := _CLOSES.search(leaf.partition(_METADATA)[0])):
         open_intents.pop(match[1].decode(), None)

@@ -1,8 +1,12 @@
 """Secrets cut out of entries before they are written: what is in a leaf can never be taken out again."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+MAX_TEXT: Final = 1024  # characters of one field, of one metadata value
+MAX_KEY: Final = 64  # characters of one metadata key
+ID_LENGTH: Final = 36  # of a UUID; what stands in an id's place and is longer is looked at
 REDACTED: Final = "[redacted]"
 
 # Cheap signs that a text may hold a secret: one without any is not put before the patterns below.
@@ -13,10 +17,10 @@ _SIGNS: Final = (
 
 # Fields that hold an id or a word of ours, never a caller's text of any length.
 _EXEMPT: Final = frozenset({"action", "service", "principal_kind", "time", "id", "intent_id", "trace_id", "span_id"})
-_ID_LENGTH: Final = 36  # of a UUID; a longer one is looked at
 
 _KNOWN: Final = 4096
 _clean: set[str] = set()  # texts found to hold no secret: most come again and again, and are not searched again
+_clean_keys: set[str] = set()  # the same of metadata keys
 
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|[^a-z])(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key"
@@ -46,6 +50,34 @@ _PATTERNS: Final = tuple(
 _QUERY = re.compile(r"\?[^\s#]+")
 
 
+def are_clean(texts: Iterable[str]) -> bool:
+    """Whether these hold no secret, nothing that does not print, and none is too long."""
+    return _clean.issuperset(texts) or all(map(is_clean, texts))
+
+
+def is_clean(value: Any) -> bool:
+    """Whether this is a number, or such a text."""
+    if value.__class__ is not str:
+        return value.__class__ in (int, bool, float)
+    return value in _clean or (len(value) <= MAX_TEXT and value.isprintable() and not redact_text(value)[1])
+
+
+def is_clean_metadata(metadata: Mapping[str, Any]) -> bool:
+    """The same of metadata, telling keys included."""
+    return all(map(is_clean, metadata.values())) and (
+        _clean_keys.issuperset(metadata) or all(map(_is_clean_key, metadata))
+    )
+
+
+def _is_clean_key(key: str) -> bool:
+    if len(key) > MAX_KEY or _SECRET_KEY.search(key):
+        return False
+    if len(_clean_keys) >= _KNOWN:
+        _clean_keys.clear()
+    _clean_keys.add(key)
+    return True
+
+
 def redact_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """The same members with secrets cut, and `redacted` counting the cuts; the very same dict if there were none."""
     count = 0
@@ -54,7 +86,7 @@ def redact_fields(fields: dict[str, Any]) -> dict[str, Any]:
         if value.__class__ is not str:
             if name == "metadata" and (found := _redact_metadata(value))[1]:
                 redacted[name], count = found[0], count + found[1]
-        elif value not in _clean and (name not in _EXEMPT or len(value) > _ID_LENGTH):
+        elif value not in _clean and (name not in _EXEMPT or len(value) > ID_LENGTH):
             text, cuts = redact_text(value)
             if cuts:
                 redacted[name], count = text, count + cuts

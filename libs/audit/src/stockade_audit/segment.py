@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -92,13 +93,9 @@ def frame(magic: bytes, body: bytes) -> bytes:
 
 def encode_commit(leaves: list[bytes], note: bytes) -> bytes:
     """The frame of one group commit."""
-    parts = [_U32.pack(len(leaves))]
-    pack = _U32.pack
-    for leaf in leaves:
-        parts.append(pack(len(leaf)))
-        parts.append(leaf)
-    parts.append(note)
-    return frame(COMMIT_MAGIC, b"".join(parts))
+    lengths = map(_U32.pack, map(len, leaves))
+    counted = chain.from_iterable(zip(lengths, leaves, strict=True))
+    return frame(COMMIT_MAGIC, b"".join((_U32.pack(len(leaves)), *counted, note)))
 
 
 def decode_frame(data: bytes | memoryview, offset: int, magic: bytes) -> tuple[memoryview, int] | None:

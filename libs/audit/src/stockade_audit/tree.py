@@ -3,7 +3,7 @@
 Subtrees are named as in Go's tlog: node (level, n) covers the leaves n·2^level … (n+1)·2^level - 1 and is complete.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -40,12 +40,19 @@ class Frontier:
 
     def append(self, hash_of_leaf: bytes) -> None:
         """Add one leaf."""
+        self.extend((hash_of_leaf,))
+
+    def extend(self, leaf_hashes: Iterable[bytes]) -> None:
+        """Add leaves."""
         hashes, size = self.hashes, self.size
-        while size & 1:
-            hash_of_leaf = sha256(b"\x01" + hashes.pop() + hash_of_leaf).digest()
-            size >>= 1
-        hashes.append(hash_of_leaf)
-        self.size += 1
+        for current in leaf_hashes:
+            bits = size
+            while bits & 1:
+                current = sha256(b"\x01" + hashes.pop() + current).digest()
+                bits >>= 1
+            hashes.append(current)
+            size += 1
+        self.size = size
 
     def root(self) -> bytes:
         """The tree's root; of no leaves, SHA-256 of nothing."""

@@ -10,11 +10,11 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from stockade_audit.checkpoint import Checkpoint, sign_note
-from stockade_audit.entry import Action, Entry
+from stockade_audit.entry import PENDING, Action, Entry
 from stockade_audit.errors import AuditError
 from stockade_audit.keys import SigningKey, write_durably
 from stockade_audit.keystore import KeysUnavailable
-from stockade_audit.recovery import Standing, note_intent
+from stockade_audit.recovery import OPENS, Standing, note_intent
 from stockade_audit.rotation import Rotation
 from stockade_audit.sealing import KeyNotHeld, Sealer
 from stockade_audit.segment import (
@@ -158,12 +158,14 @@ class Writer:
             self._write(group)
 
     def _gather(self, clock: list[Entry], batch: list[Pending]) -> "_Group":
-        group = _Group(self._frontier.copy(), self._sealer, (self._recent, self._older))
+        group = _Group(self._frontier.copy(), (self._recent, self._older))
         for entry in clock:
             group.place(entry)
         for pending in batch:
             if not pending.refused:
                 pending.positions = [group.place(entry) for entry in pending.entries]
+        group.leaves = self._sealer.leaves(group.entries)
+        group.frontier.extend(map(leaf_hash, group.leaves))
         return group
 
     def _write(self, group: "_Group") -> None:
@@ -183,8 +185,9 @@ class Writer:
         if len(self._recent) > _RECENT:
             self._recent, self._older = {}, self._recent
         self._recent.update(group.added)
-        for leaf, identity in zip(group.leaves, group.added, strict=True):
-            note_intent(self._open_intents, leaf, identity, self._number)
+        for entry, leaf in zip(group.entries, group.leaves, strict=True):
+            if entry.intent_id or entry.status == PENDING or leaf.startswith(OPENS):
+                note_intent(self._open_intents, leaf, entry.id, self._number)
 
     def _roll(self, rotation: str = "") -> None:
         """Begin the next segment, and fill the one after it while nobody waits."""
@@ -283,18 +286,17 @@ class Writer:
 class _Group:
     """The entries of one commit being gathered, with the tree as it will be."""
 
-    def __init__(self, frontier: Frontier, sealer: Sealer, known: tuple[dict[str, int], ...]) -> None:
-        self.frontier, self.leaves, self.added = frontier, list[bytes](), dict[str, int]()
-        self._sealer, self._known = sealer, known
+    def __init__(self, frontier: Frontier, known: tuple[dict[str, int], ...]) -> None:
+        self.frontier, self.entries, self.leaves = frontier, list[Entry](), list[bytes]()
+        self.added: dict[str, int] = {}
+        self._known = (self.added, *known)
 
     def place(self, entry: Entry) -> int:
         """Where the entry lies: where one of its id already does, else behind the last one."""
-        for known in (self.added, *self._known):
-            if (position := known.get(entry.id)) is not None:
-                return position
-        position = self.frontier.size
-        leaf = self._sealer.leaf(entry)
-        self.added[entry.id] = position
-        self.frontier.append(leaf_hash(leaf))
-        self.leaves.append(leaf)
+        identity = entry.id
+        for known in self._known:
+            if identity in known:
+                return known[identity]
+        self.added[identity] = position = self.frontier.size + len(self.entries)
+        self.entries.append(entry)
         return position

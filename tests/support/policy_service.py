@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -164,6 +165,28 @@ def replicas(count: int, **settings: str) -> Iterator[list[PolicyService]]:
         finally:
             for service in started:
                 service.stop(signal.SIGTERM if service.process.poll() is None else 0)
+
+
+def refusal(service: PolicyService) -> str:
+    """The one line in which a process says that it cannot serve what it was told."""
+    process = service.spawn()
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    (line,) = (line for line in said.splitlines() if line.startswith("stockade: "))
+    return line
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 4.0) -> float:
+    """Waits until it is so; returns the seconds that took. Raises AssertionError."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within_s
+        time.sleep(0.02)
+    return time.monotonic() - started
 
 
 def failure(error: grpc.RpcError) -> tuple[str, str, list[str]]:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from stockade_network_policy.domain.errors import LimitsUnavailable
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore
 
-from support.policy_service import policy_service
+from support.policy_service import eventually, policy_service
 from support.redis_server import RedisServer, redis_server
 
 TEN = Limits(requests_per_minute=1, requests_per_hour=1000, burst_size=10)
@@ -110,18 +110,11 @@ def test_its_health_says_when_redis_is_away_and_back(redis: RedisServer) -> None
         try:
             decision = service.agent("a1", "default").decisions.CheckRequest(asking).decision
             assert (decision.verdict, decision.rule) == (pb.VERDICT_LIMIT, "limits_unavailable")
-            _eventually(lambda: not service.health("limits"))
+            eventually(lambda: not service.health("limits"))
         finally:
             redis.process.send_signal(signal.SIGCONT)
-        _eventually(lambda: service.health("limits"))
+        eventually(lambda: service.health("limits"))
         assert service.health("")
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 4
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 async def recovered(store: LimitStore) -> None:

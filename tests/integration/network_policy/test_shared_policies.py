@@ -24,7 +24,7 @@ from stockade_network_policy.domain.permits import MessageLimit
 from stockade_network_policy.follower import Bell
 
 from support import memory
-from support.policy_service import Caller, PolicyService, failure
+from support.policy_service import Caller, PolicyService, eventually, failure, refusal
 from support.postgres import PostgresServer, postgres_server
 
 EVERY_VERSION = "SELECT agent_type, version, change, changed_by FROM stockade_policy.versions"
@@ -90,14 +90,6 @@ def allowed(agent: Caller, host: str) -> bool:
     return agent.decisions.CheckRequest(request).decision.verdict == pb.VERDICT_ALLOW
 
 
-def seconds_until(condition: Callable[[], bool], within_s: float) -> float:
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within_s
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
 def test_three_that_start_at_once_seed_once(three: Replicas, url: str) -> None:
     seeded = [row for row in rows(url) if row[3] == "seed"]
     assert len(seeded) > 10
@@ -108,10 +100,10 @@ def test_three_that_start_at_once_seed_once(three: Replicas, url: str) -> None:
 def test_a_change_through_any_is_in_force_at_all_within_a_second(three: Replicas, url: str) -> None:
     create(three[0], "spread", "a.com")
     for writer, domain in zip(three, ("b.com", "c.com", "d.com"), strict=True):
-        seconds_until(lambda at=writer: "spread" in known(at), 1.0)  # type: ignore[misc]
+        eventually(lambda at=writer: "spread" in known(at), 1.0)  # type: ignore[misc]
         add(writer, "spread", domain)
         for reader in three:
-            seconds_until(lambda at=reader, name=domain: allowed(at.agent("s1", "spread"), name), 1.0)  # type: ignore[misc]
+            eventually(lambda at=reader, name=domain: allowed(at.agent("s1", "spread"), name), 1.0)  # type: ignore[misc]
     assert [row[1:] for row in rows(url, "spread")] == [
         (1, "CREATED", "operator:ana"), (2, "UPDATED", "operator:ana"),
         (3, "UPDATED", "operator:ana"), (4, "UPDATED", "operator:ana"),
@@ -131,7 +123,7 @@ def test_edits_from_many_hands_through_all_are_all_there(three: Replicas) -> Non
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda n: add(three[n % 3], "handed", domains[n]), range(12)))
     request = policy_pb.ListDomainsRequest(agent_type="handed")
-    seconds_until(lambda: len(three[0].operator.policies.ListDomains(request).domains) == 13, 1.0)
+    eventually(lambda: len(three[0].operator.policies.ListDomains(request).domains) == 13, 1.0)
 
 
 def test_of_two_edits_of_one_etag_one_is_made(three: Replicas) -> None:
@@ -162,7 +154,7 @@ def test_a_limit_of_messages_holds_at_all(three: Replicas) -> None:
     for service in three:
         stub = service.operator.limits
         listed = lambda stub=stub: list(stub.ListMessageLimits(limits_pb.ListMessageLimitsRequest()).limits)  # noqa: E731
-        seconds_until(lambda listed=listed: limit in listed(), 1.0)  # type: ignore[misc]
+        eventually(lambda listed=listed: limit in listed(), 1.0)  # type: ignore[misc]
 
 
 def test_edits_stand_over_the_file_of_whoever_starts_again(three: Replicas, url: str) -> None:
@@ -216,7 +208,7 @@ def test_what_is_known_holds_while_the_database_is_away(
     agent_type = f"kept-{outage}"
     create(three[0], agent_type, "a.com")
     for service in three:
-        seconds_until(lambda at=service: agent_type in known(at), 1.0)  # type: ignore[misc]
+        eventually(lambda at=service: agent_type in known(at), 1.0)  # type: ignore[misc]
     goes(database)
     try:
         for service in three:
@@ -228,18 +220,18 @@ def test_what_is_known_holds_while_the_database_is_away(
         assert failure(error.value)[:2] == ("UNAVAILABLE", "POLICIES_UNAVAILABLE")
         assert time.monotonic() - refused < 10
         for service in three:
-            seconds_until(lambda at=service: not at.health("policies"), 8.0)  # type: ignore[misc]
+            eventually(lambda at=service: not at.health("policies"), 8.0)  # type: ignore[misc]
         assert three[0].health("")
         assert three[0].health("limits")
         assert age(three[0]) > 3
         assert allowed(three[1].agent("k1", agent_type), "a.com")
     finally:
         comes(database)
-    recovered = max(seconds_until(lambda at=service: at.health("policies"), 4.0) for service in three)  # type: ignore[misc]
+    recovered = max(eventually(lambda at=service: at.health("policies"), 4.0) for service in three)  # type: ignore[misc]
     print(f"{outage}: all follow again {recovered:.2f} s after")
     assert [row[1] for row in rows(url, agent_type)] == [1]
     assert list(add(three[0], agent_type, "b.com").allowed_domains) == ["a.com", "b.com"]
-    seconds_until(lambda: allowed(three[2].agent("k1", agent_type), "b.com"), 1.0)
+    eventually(lambda: allowed(three[2].agent("k1", agent_type), "b.com"), 1.0)
 
 
 def read_only(server: PostgresServer, setting: str) -> None:
@@ -266,20 +258,8 @@ def test_a_database_that_turns_read_only_changes_nothing_and_is_read(
     finally:
         read_only(database, "off")
     assert [row[1] for row in rows(url, "standby")] == [1]
-    seconds_until(lambda: three[0].health("policies"), 4.0)
+    eventually(lambda: three[0].health("policies"), 4.0)
     assert add(three[0], "standby", "b.com").version == 2
-
-
-def refused_start(directory: Path, **settings: str) -> str:
-    process = PolicyService(directory, **settings).spawn()
-    try:
-        _, said = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 2
-    assert "Traceback" not in said
-    (line,) = (line for line in said.splitlines() if line.startswith("stockade: "))
-    return line
 
 
 @pytest.fixture
@@ -307,7 +287,7 @@ def test_a_database_that_cannot_serve_is_refused_in_one_line(
 ) -> None:
     with database.database() as url:
         SCHEMA.migrate(url)
-        line = refused_start(place, store=change(url, place))
+        line = refusal(PolicyService(place, store=change(url, place)))
         assert line.startswith("stockade: STOCKADE_POLICY_STORE")
         assert mend in line
         assert "s3cret" not in line

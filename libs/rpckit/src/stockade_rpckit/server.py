@@ -33,6 +33,9 @@ PARTS_SECONDS = 0.5
 
 S = TypeVar("S", bound=ServiceSettings)
 
+LEAVE_SECONDS = 1.5
+"""How long a service of a mesh serves on after its health has said that it leaves: by then, checks half a second apart
+have seen that twice, and no call is on its way here that would meet a closed door."""
 SETTLE_SECONDS = 2.0
 """How long functions on threads may take to end before what they use is closed."""
 
@@ -117,6 +120,8 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]],
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
     crashed = await _wait(stopping, background)
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
+    if (settings.listen or settings.sidecar_id) and not crashed:
+        await asyncio.sleep(LEAVE_SECONDS)
     await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
     await count_refused()
     await _end(wiring, recorder, background)

@@ -13,6 +13,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 DOMAIN = "stockade.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 """Where gRPC carries a google.rpc.Status (https://github.com/grpc/proposal/blob/master/L1-cpp-stream-details.md)."""
+NOT_AGAIN = ("grpc-retry-pushback-ms", "-1")
+"""How a server stops a client's retries (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)."""
 
 
 class Failure(Exception):
@@ -25,6 +27,7 @@ class Failure(Exception):
         metadata: facts for programs, string to string.
         retry_after_s: seconds after which a retry may succeed.
         violations: (field path, what is wrong with it) pairs.
+        repeatable: whether gRPC's own retries may send the call again as it is.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Failure(Exception):
         metadata: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
         violations: Iterable[tuple[str, str]] = (),
+        repeatable: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -44,12 +48,18 @@ class Failure(Exception):
         self.metadata = dict(metadata or {})
         self.retry_after_s = retry_after_s
         self.violations = tuple(violations)
+        self.repeatable = repeatable
 
     def status(self) -> status_pb2.Status:
         """This failure as google.rpc.Status with its details."""
         status = status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=self.message)
         status.details.extend(_packed(detail) for detail in self._details())
         return status
+
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What the caller gets beside status and message."""
+        details = (DETAILS_KEY, self.status().SerializeToString())
+        return (details,) if self.repeatable else (details, NOT_AGAIN)
 
     def _details(self) -> Iterable[Message]:
         yield error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)

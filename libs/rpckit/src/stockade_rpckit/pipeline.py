@@ -23,7 +23,7 @@ from stockade_audit import RecordUnavailable
 
 from stockade_rpckit import contract, identity, metrics, tracing
 from stockade_rpckit.contract import Method
-from stockade_rpckit.errors import DETAILS_KEY, Failure, FailureTable, failure_of, internal
+from stockade_rpckit.errors import Failure, FailureTable, failure_of, internal
 from stockade_rpckit.identity import Authenticate, Principal, PrincipalKind, Unproven
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.recording import NOBODY, Record, Recorder
@@ -153,8 +153,7 @@ class Pipeline:
             call.record.origin = _origin(context)
             call.record.claimed = failure.claimed if isinstance(failure, Unproven) else {}
         await self._close_quietly(call, failure.code.name, failure.reason)
-        details = failure.status().SerializeToString()
-        await context.abort(failure.code, failure.message, trailing_metadata=((DETAILS_KEY, details),))
+        await context.abort(failure.code, failure.message, trailing_metadata=failure.trailing_metadata())
 
 
 def _authorize(call: Call) -> None:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stockade_agent.archive import CHUNK_BYTES
-from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.client import blocking, typed_errors
 
 if TYPE_CHECKING:
     from stockade.sandbox.v1 import file_service_pb2
 
     from stockade_agent.client import Portal
-    from stockade_agent.sandbox import AsyncSandbox
+    from stockade_agent.sandbox import AsyncSandbox, Metadata
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class AsyncFiles:
         from stockade.sandbox.v1 import file_service_pb2
 
         request = file_service_pb2.ReadFileRequest(sandbox=self._sandbox.name, path=path, offset=offset, length=length)
-        content = bytearray()
-        with typed_errors():
-            async for answer in self._stub.ReadFile(request, metadata=trace_metadata()):
-                content += answer.data
-        return bytes(content)
+
+        async def receive(metadata: Metadata) -> bytes:
+            return b"".join([answer.data async for answer in self._stub.ReadFile(request, metadata=metadata)])
+
+        return await self._sandbox.call(receive)
 
     async def write(
         self, path: str, content: bytes, *, mode: int = 0, append: bool = False, parents: bool = False
@@ -90,8 +90,7 @@ class AsyncFiles:
                 yield file_service_pb2.WriteFileRequest(data=content[at : at + CHUNK_BYTES])
             yield file_service_pb2.WriteFileRequest(finish=True)
 
-        with typed_errors():
-            answer = await self._stub.WriteFile(requests(), metadata=trace_metadata())
+        answer = await self._sandbox.call(lambda metadata: self._stub.WriteFile(requests(), metadata=metadata))
         return FileInfo.of(answer.info)
 
     async def stat(self, path: str) -> FileInfo:
@@ -124,25 +123,34 @@ class AsyncFiles:
 
     async def watch(self, path: str, *, recursive: bool = False) -> AsyncGenerator[FileChange, None]:
         """Yield what changes in a directory, until the iterator is closed."""
+        from grpc import aio
         from stockade.sandbox.v1 import file_service_pb2
 
         request = file_service_pb2.WatchFilesRequest(sandbox=self._sandbox.name, path=path, recursive=recursive)
-        call = self._stub.WatchFiles(request, metadata=trace_metadata())
+        call: Any = None
+
+        async def begin(metadata: Metadata) -> Any:
+            nonlocal call
+            call = self._stub.WatchFiles(request, metadata=metadata)
+            return await call.read()
+
         try:
-            with typed_errors():
-                async for answer in call:
-                    for change in answer.changes:
-                        kind = type(change).Kind.Name(change.kind).removeprefix("KIND_")
-                        yield FileChange(kind, change.path, change.directory)
+            answer = await self._sandbox.call(begin)
+            while answer is not aio.EOF:
+                for change in answer.changes:
+                    kind = type(change).Kind.Name(change.kind).removeprefix("KIND_")
+                    yield FileChange(kind, change.path, change.directory)
+                with typed_errors():
+                    answer = await call.read()
         finally:
-            call.cancel()
+            if call is not None:
+                call.cancel()
 
     async def _ask(self, method: str, **fields: Any) -> Any:
         from stockade.sandbox.v1 import file_service_pb2
 
         request = getattr(file_service_pb2, f"{method}Request")(sandbox=self._sandbox.name, **fields)
-        with typed_errors():
-            return await getattr(self._stub, method)(request, metadata=trace_metadata())
+        return await self._sandbox.call(lambda metadata: getattr(self._stub, method)(request, metadata=metadata))
 
     @property
     def _stub(self) -> Any:

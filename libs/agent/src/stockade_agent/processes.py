@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from stockade_agent.archive import CHUNK_BYTES
-from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.client import blocking, typed_errors
 from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
     from stockade.sandbox.v1 import exec_service_pb2
 
     from stockade_agent.client import Portal
-    from stockade_agent.sandbox import AsyncSandbox, Ending, Result
+    from stockade_agent.sandbox import AsyncSandbox, Ending, Metadata, Result
 
 Stream = Literal["stdout", "stderr"]
 
@@ -73,10 +73,14 @@ class AsyncProcess:
         from stockade.sandbox.v1 import exec_service_pb2_grpc
 
         stub = self._sandbox.stub(exec_service_pb2_grpc.ExecServiceStub)
-        self._call, self._request = getattr(stub, method)(metadata=trace_metadata()), request
-        with typed_errors():
+        self._request = request
+
+        async def begin(metadata: Metadata) -> Any:
+            self._call = getattr(stub, method)(metadata=metadata)
             await self._call.write(first)
-            started = (await self._call.read()).started
+            return (await self._call.read()).started
+
+        started = await self._sandbox.call(begin)
         self.exec, self.pid = started.exec, started.pid
         return self
 
@@ -227,8 +231,7 @@ class AsyncCommands:
 
         request = exec_service_pb2.ListExecsRequest(sandbox=self._sandbox.name)
         stub = self._sandbox.stub(exec_service_pb2_grpc.ExecServiceStub)
-        with typed_errors():
-            answer = await stub.ListExecs(request, metadata=trace_metadata())
+        answer = await self._sandbox.call(lambda metadata: stub.ListExecs(request, metadata=metadata))
         return [_info(each) for each in answer.execs]
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stockade_agent.archive import pack, unpack
 from stockade_agent.client import blocking, trace_metadata, typed_errors
 from stockade_agent.ending import Ending as Ending
 from stockade_agent.ending import Result as Result
+from stockade_agent.errors import StockadeError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from stockade_agent.client import AsyncStockade, Portal
     from stockade_agent.files import AsyncFiles, Files
     from stockade_agent.processes import AsyncCommands, AsyncProcess, AsyncPty, Commands, Pty, Stream
+
+R = TypeVar("R")
+Metadata = tuple[tuple[str, str], ...]
 
 WORKSPACE = "/workspace"
 _SPOOL_BYTES = 16 * 1024 * 1024
@@ -91,6 +95,27 @@ class AsyncSandbox:
         """Its name; empty before it is created."""
         return self.info.name if self.info else ""
 
+    async def call(self, make: Callable[[Metadata], Awaitable[R]]) -> R:
+        """Make a call that names it, led to its node; again where it is told to be on another. Raises StockadeError.
+
+        `make` is given the call's metadata.
+        """
+        try:
+            with typed_errors():
+                return await make(self._metadata)
+        except StockadeError as error:
+            if error.reason != "SANDBOX_ON_OTHER_NODE" or self.info is None:
+                raise
+            self.info.node = error.metadata["node"]
+        with typed_errors():
+            return await make(self._metadata)
+
+    @property
+    def _metadata(self) -> Metadata:
+        """The caller's trace, and the node that a mesh leads a call to."""
+        node = self.info.node if self.info else ""
+        return (*trace_metadata(), *((("x-stockade-node", node),) if node else ()))
+
     @property
     def commands(self) -> AsyncCommands:
         """Starts programs that run on while the caller does something else."""
@@ -129,8 +154,7 @@ class AsyncSandbox:
         from stockade.sandbox.v1 import sandbox_service_pb2
 
         request = sandbox_service_pb2.DeleteSandboxRequest(name=self.name)
-        with typed_errors():
-            answer = await self._lifecycle.DeleteSandbox(request, metadata=trace_metadata())
+        answer = await self.call(lambda metadata: self._lifecycle.DeleteSandbox(request, metadata=metadata))
         self.info = answer.sandbox
         usage: sandbox_pb2.SandboxUsage = answer.usage
         return usage
@@ -204,8 +228,7 @@ class AsyncSandbox:
                 if on_progress is not None:
                     on_progress(sent)
 
-        with typed_errors():
-            answer = await stub.UploadArchive(requests(), metadata=trace_metadata())
+        answer = await self.call(lambda metadata: stub.UploadArchive(requests(), metadata=metadata))
         return int(answer.files)
 
     async def download(self, path: str, directory: Path | str, on_progress: Callable[[int], None] | None = None) -> int:
@@ -219,11 +242,14 @@ class AsyncSandbox:
         stub = self.stub(file_service_pb2_grpc.FileServiceStub)
         request = file_service_pb2.DownloadArchiveRequest(sandbox=self.name, path=path)
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-            with typed_errors():
-                async for answer in stub.DownloadArchive(request, metadata=trace_metadata()):
+
+            async def receive(metadata: Metadata) -> None:
+                async for answer in stub.DownloadArchive(request, metadata=metadata):
                     spool.write(answer.data)
                     if on_progress is not None:
                         on_progress(spool.tell())
+
+            await self.call(receive)
             spool.seek(0)
             return unpack(spool, Path(directory))
 
@@ -235,8 +261,7 @@ class AsyncSandbox:
         from stockade.sandbox.v1 import sandbox_service_pb2
 
         request = sandbox_service_pb2.CreateSnapshotRequest(name=self.name, with_memory=memory)
-        with typed_errors():
-            answer = await self._lifecycle.CreateSnapshot(request, metadata=trace_metadata())
+        answer = await self.call(lambda metadata: self._lifecycle.CreateSnapshot(request, metadata=metadata))
         return str(answer.snapshot.name)
 
     async def fork(self, count: int = 1, *, request_id: str = "") -> list[AsyncSandbox]:
@@ -247,8 +272,7 @@ class AsyncSandbox:
         from stockade.sandbox.v1 import sandbox_service_pb2
 
         request = sandbox_service_pb2.ForkSandboxRequest(name=self.name, count=count, request_id=request_id)
-        with typed_errors():
-            answer = await self._lifecycle.ForkSandbox(request, metadata=trace_metadata())
+        answer = await self.call(lambda metadata: self._lifecycle.ForkSandbox(request, metadata=metadata))
         return [AsyncSandbox.described(self._stockade, info) for info in answer.sandboxes]
 
     async def usage(self) -> sandbox_pb2.SandboxUsage:
@@ -256,8 +280,7 @@ class AsyncSandbox:
         from stockade.sandbox.v1 import sandbox_service_pb2
 
         request = sandbox_service_pb2.GetSandboxUsageRequest(name=self.name)
-        with typed_errors():
-            answer = await self._lifecycle.GetSandboxUsage(request, metadata=trace_metadata())
+        answer = await self.call(lambda metadata: self._lifecycle.GetSandboxUsage(request, metadata=metadata))
         usage: sandbox_pb2.SandboxUsage = answer.usage
         return usage
 

@@ -21,6 +21,12 @@ def _failure(
     return fail
 
 
+def _elsewhere(error: Exception) -> Failure:
+    assert isinstance(error, errors.SandboxElsewhere)
+    facts = {"sandbox": error.name, "node": error.node}
+    return Failure(Code.UNAVAILABLE, "SANDBOX_ON_OTHER_NODE", str(error), metadata=facts, repeatable=False)
+
+
 def _field_not_mutable(error: Exception) -> Failure:
     assert isinstance(error, errors.FieldNotMutable)
     return Failure(
@@ -95,9 +101,7 @@ FAILURES: Mapping[type[Exception], Callable[[Exception], Failure]] = {
         Code.UNAVAILABLE, "NODE_FULL", lambda e: {"node": e.node, "resource": e.resource}, retry_after_s=5.0
     ),
     errors.NodeNotFound: _failure(Code.NOT_FOUND, "NODE_NOT_FOUND", lambda e: {"node": e.name}),
-    errors.SandboxElsewhere: _failure(
-        Code.UNAVAILABLE, "SANDBOX_ON_OTHER_NODE", lambda e: {"sandbox": e.name, "node": e.node}
-    ),
+    errors.SandboxElsewhere: _elsewhere,
     errors.FleetUnavailable: _failure(
         Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", lambda _: {"dependency": "registry"}, retry_after_s=1.0
     ),

@@ -1,7 +1,9 @@
 """What the process says of settings and files that nobody can serve: one line, status 2, nothing lost."""
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,20 @@ def test_a_store_that_is_no_database(directory: Path) -> None:
     store.write_bytes(b"not a database" * 100)
     assert "restore it from a backup" in refusal(PolicyService(directory))
     assert store.read_bytes() == b"not a database" * 100
+
+
+def test_a_store_of_a_newer_version_is_left_untouched(directory: Path) -> None:
+    running = PolicyService(directory)
+    running.start()
+    running.stop()
+    store = directory / "s" / "policy" / "policies.sqlite"
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = store.read_bytes()
+    assert "policies.sqlite has schema version 99 and this program knows 1: run the newer program" in refusal(
+        PolicyService(directory)
+    )
+    assert store.read_bytes() == before
 
 
 def test_a_journal_that_is_damaged(directory: Path) -> None:

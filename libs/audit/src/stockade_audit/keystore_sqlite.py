@@ -17,12 +17,14 @@ from typing import Final
 
 from stockade_audit.keys import sync_directory
 from stockade_audit.keystore import KEY_BYTES, KeptKey, KeyName, KeysUnavailable, SubjectKey
+from stockade_audit.sqlite_schema import prepare
 
 FILE: Final = "keys.sqlite"
 _MODE: Final = 0o660
 # SQLite's waiting is not fair: beside others who begin many keys on a slow disk, one goes hungry for seconds.
 _PATIENCE_S: Final = 15
 _PRAGMAS: Final = "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
+_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     number INTEGER PRIMARY KEY, subject TEXT, class TEXT, month TEXT, secret BLOB, UNIQUE (subject, class, month)
@@ -97,7 +99,8 @@ class SqliteKeyStore:
     def _open(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
         file = _identity(self._path)
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=_PATIENCE_S)
-        connection.executescript(_PRAGMAS + _SCHEMA)
+        prepare(connection, _SCHEMA, _VERSION)
+        connection.executescript(_PRAGMAS)
         with connection as db:
             db.execute("INSERT OR IGNORE INTO facts VALUES ('pseudonym_key', ?)", (os.urandom(KEY_BYTES),))
         return connection, file

@@ -15,6 +15,7 @@ from stockade.networkpolicy.v1 import (
     limit_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
+from stockade_audit.sqlite_schema import SchemaTooNew
 from stockade_rpckit import threads
 from stockade_rpckit.journals import open_journal
 from stockade_rpckit.logs import get_logger
@@ -169,6 +170,8 @@ def open_store(settings: PolicySettings, bell: Bell) -> tuple[PolicyStore, Messa
     path = store_dir(settings) / "policies.sqlite"
     try:
         return SqlitePolicies(path), SqliteMessageLimits(path), []
+    except SchemaTooNew as error:
+        refuse(f"{path.parent}: {error}")
     except (sqlite3.Error, OSError) as error:
         refuse(f"{path} cannot be used as the store of policies: {error}; restore it from a backup, or move it away")
 

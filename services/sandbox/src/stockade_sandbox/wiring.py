@@ -11,6 +11,7 @@ from stockade.sandbox.v1 import (
     profile_service_pb2_grpc,
     sandbox_service_pb2_grpc,
 )
+from stockade_audit.sqlite_schema import SchemaTooNew
 from stockade_rpckit.channel import connect
 from stockade_rpckit.journals import open_journal
 from stockade_rpckit.logs import get_logger
@@ -249,5 +250,7 @@ def _profiles(settings: Settings) -> Catalogue:
 def _registry(places: Places) -> SqliteRegistry:
     try:
         return SqliteRegistry(str(places.registry))
+    except SchemaTooNew as error:
+        refuse(f"{places.registry.parent}: {error}")
     except sqlite3.DatabaseError as error:
         refuse(f"{places.registry} is no registry of sandboxes ({error}); move it away and start again")

@@ -68,6 +68,7 @@ from stockade_audit.head import is_origin, origin_of
 from stockade_audit.keys import SigningKey, VerifierKey
 from stockade_audit.keystore_sqlite import SqliteKeyStore
 from stockade_audit.sealing import Opener
+from stockade_audit.sqlite_schema import SchemaTooNew
 from stockade_audit.tombstones import Tombstones
 from stockade_audit.witness import DirectoryWitness, Witness
 
@@ -78,6 +79,8 @@ async def wire(settings: AuditSettings) -> Wiring:
         return await _wire(settings)
     except (AuditError, UrlRefused, OSError) as error:
         refuse(str(error))
+    except SchemaTooNew as error:
+        refuse(f"{settings.directory}: {error}")
 
 
 async def _wire(settings: AuditSettings) -> Wiring:

@@ -12,10 +12,10 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio.cluster import RedisCluster
 from stockade_rpckit.logs import get_logger
@@ -33,6 +33,8 @@ from stockade_network_policy.domain.limits import Refusal, Usage
 from stockade_network_policy.domain.policy import Limits
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).with_name("lua")
 ANSWER_SECONDS = 0.08  # the judge's own promise is 100 ms
@@ -192,7 +194,7 @@ class RedisLimits:
         async with self._turns:
             if self._failures != failures:
                 raise _NotAsked("Redis did not answer those before")
-            asked = asyncio.ensure_future(self._asked(call))
+            asked = _heard(self._asked(call))
             try:
                 for patience_s in (self._answer_s, _TURN_SECONDS):
                     if (await asyncio.wait({asked}, timeout=patience_s))[0]:
@@ -212,8 +214,15 @@ class RedisLimits:
     async def _mapped(self, cluster: RedisCluster) -> None:
         """Who has which slots: asked beside the requests, since it may take longer than any of them has."""
         if self._mapping is None or self._mapping.done():
-            self._mapping = asyncio.ensure_future(cluster.initialize())
+            self._mapping = _heard(cluster.initialize())
         await asyncio.shield(self._mapping)
+
+
+def _heard(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+    """Work whose failure may come when nobody waits for it any more, and is no news then."""
+    future = asyncio.ensure_future(work)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
 
 
 def _key(agent: str) -> str:

@@ -8,23 +8,13 @@ from pathlib import Path
 from stockade_network_policy.adapters.sqlite import open_database
 from stockade_network_policy.domain.permits import MessageLimit
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message_limits (
-    message_type         TEXT NOT NULL,
-    agent_type           TEXT NOT NULL,
-    messages_per_minute  INTEGER NOT NULL,
-    burst                INTEGER NOT NULL,
-    PRIMARY KEY (message_type, agent_type)
-) STRICT, WITHOUT ROWID
-"""
-
 
 class SqliteMessageLimits:
     """See `MessageLimitStore`."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._connection = open_database(path, _SCHEMA)
+        self._connection = open_database(path)
 
     def all(self) -> list[MessageLimit]:
         """See `MessageLimitStore`."""

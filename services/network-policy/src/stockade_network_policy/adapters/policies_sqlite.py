@@ -12,27 +12,13 @@ from stockade_network_policy.adapters.sqlite import open_database
 from stockade_network_policy.domain.policy import Change, Policy, Version
 from stockade_network_policy.domain.ports import SEED, Write, next_version, seed_write
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS versions (
-    revision    INTEGER PRIMARY KEY AUTOINCREMENT,
-    agent_type  TEXT NOT NULL,
-    version     INTEGER NOT NULL,
-    change      TEXT NOT NULL,
-    body        TEXT NOT NULL,
-    changed_by  TEXT NOT NULL,
-    time_ns     INTEGER NOT NULL,
-    request_id  TEXT UNIQUE,
-    UNIQUE (agent_type, version)
-) STRICT
-"""
-
 
 class SqlitePolicies:
     """See `PolicyStore`."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._connection = open_database(path, _SCHEMA)
+        self._connection = open_database(path)
 
     def revision(self) -> int:
         """See `PolicyStore`."""

@@ -5,15 +5,39 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from stockade_audit.sqlite_schema import prepare
 
-def open_database(path: Path, schema: str) -> sqlite3.Connection:
-    """Opens or begins it, with the tables of `schema`. Callers hold a lock around each use.
+_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS versions (
+    revision    INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_type  TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    change      TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    changed_by  TEXT NOT NULL,
+    time_ns     INTEGER NOT NULL,
+    request_id  TEXT UNIQUE,
+    UNIQUE (agent_type, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS message_limits (
+    message_type         TEXT NOT NULL,
+    agent_type           TEXT NOT NULL,
+    messages_per_minute  INTEGER NOT NULL,
+    burst                INTEGER NOT NULL,
+    PRIMARY KEY (message_type, agent_type)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Opens or begins it. Callers hold a lock around each use. Raises sqlite3.Error, OSError.
 
     WAL with `synchronous=FULL`: a change that was answered survives a crash. Several processes may share the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
+    prepare(connection, _TABLES, _VERSION)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(schema)
     return connection

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from stockade_audit.sqlite_schema import prepare
 from stockade_rpckit import threads
 
 from stockade_sandbox.adapters.documents import document, plain, sandbox_of, snapshot_of
@@ -17,6 +18,7 @@ from stockade_sandbox.domain.snapshot import Snapshot
 REQUEST_SECONDS = 86400.0
 """How long a request_id is remembered."""
 
+_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sandboxes (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (
@@ -25,7 +27,6 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS flags (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-PRAGMA user_version = 1;
 """
 
 
@@ -37,9 +38,9 @@ class SqliteRegistry:
         self._lock = threading.Lock()
         self._gathered: deque[_Statement] = deque()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        prepare(self._connection, _SCHEMA, _VERSION)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(_SCHEMA)
 
     async def put(self, sandbox: Sandbox) -> None:
         """See `Registry.put`."""

@@ -7,7 +7,9 @@ from typing import Final
 
 from stockade_audit.daemon.domain.errors import HoldNotFound
 from stockade_audit.daemon.domain.hold import Hold
+from stockade_audit.sqlite_schema import prepare
 
+_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS holds (
     id TEXT PRIMARY KEY, subject TEXT, start_ns INTEGER, end_ns INTEGER, justification TEXT, created_ns INTEGER,
@@ -24,7 +26,8 @@ class SqliteHolds:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        self._db.executescript("PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON;" + _SCHEMA)
+        prepare(self._db, _SCHEMA, _VERSION)
+        self._db.executescript("PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON;")
         path.chmod(0o600)
         self._lock = Lock()
 

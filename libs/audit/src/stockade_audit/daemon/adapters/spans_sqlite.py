@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from stockade_audit.daemon.domain.errors import TraceNotFound
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
+from stockade_audit.sqlite_schema import prepare
 
 _PRAGMAS: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;"
+_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS spans (
     trace_id TEXT, span_id TEXT, parent_span_id TEXT, name TEXT, service TEXT, kind TEXT, start_ns INTEGER,
@@ -41,7 +43,8 @@ class SqliteSpans:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        self._db.executescript(_PRAGMAS + _SCHEMA)
+        prepare(self._db, _SCHEMA, _VERSION)
+        self._db.executescript(_PRAGMAS)
         path.chmod(0o600)
         self._lock = Lock()
 

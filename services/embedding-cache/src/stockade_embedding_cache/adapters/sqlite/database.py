@@ -10,11 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from stockade_audit.sqlite_schema import prepare
+
 from stockade_embedding_cache.adapters.breaker import Breaker
 
 T = TypeVar("T")
 
 READERS = 2
+VERSION = 1
 
 
 class StoreLocked(OSError):
@@ -126,6 +129,6 @@ def _create(path: Path) -> sqlite3.Connection:
     db = _connect(path)
     db.execute("PRAGMA page_size = 16384")
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    prepare(db, resources.files(__package__).joinpath("schema.sql").read_text(), VERSION)
     db.execute("PRAGMA journal_mode = WAL")
-    db.executescript(resources.files(__package__).joinpath("schema.sql").read_text())
     return db

@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": ("stockade_cli.doctor:doctor", "Check this machine and print what would mend it."),
     "run": ("stockade_cli.run:run", "Run one command in a new sandbox."),
     "sandbox": ("stockade_cli.sandbox:sandbox", "Create, list, use and stop sandboxes."),
+    "node": ("stockade_cli.node:node", "Look after the nodes that sandboxes run on."),
     "mcp": ("stockade_cli.mcp.command:mcp", "Serve sandboxes as tools to a Model Context Protocol client."),
     "profiles": ("stockade_cli.profiles:profiles", "Show what each agent type may use."),
     "policy": ("stockade_cli.policy:policy", "Show and change what agents may reach."),

@@ -11,6 +11,7 @@ from stockade_agent import AsyncStockade
 from stockade_agent.addresses import targets
 
 from stockade_cli.errors import CommandFailed, Exit
+from stockade_cli.routing import Routing
 from stockade_cli.settings import StackSettings
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -53,7 +54,8 @@ def channel(service: str, settings: StackSettings | None = None) -> Iterator[grp
     """
     settings = settings or operator_settings()
     with _open(settings, service) as opened:
-        yield grpc.intercept_channel(opened, _Tracing())
+        routing = (Routing(),) if service == "sandbox" else ()
+        yield grpc.intercept_channel(opened, _Tracing(), *routing)
 
 
 def _open(settings: StackSettings, service: str) -> grpc.Channel:

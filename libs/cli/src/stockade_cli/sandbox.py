@@ -73,7 +73,7 @@ def list_sandboxes(ended_too: bool, agent: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(("NAME", "AGENT", "TYPE", "STATE", "NETWORK", "TIER", "AGE"), map(_row, found))
+        print_table(("NAME", "AGENT", "TYPE", "STATE", "NETWORK", "TIER", "NODE", "AGE"), map(_row, found))
 
 
 @sandbox.command()
@@ -211,6 +211,7 @@ def _row(each: sandbox_pb2.Sandbox) -> tuple[str, ...]:
         short_name(sandbox_pb2.SandboxState, each.state),
         short_name(sandbox_pb2.NetworkMode, each.network_mode),
         short_name(sandbox_pb2.Tier, each.tier),
+        each.node,
         show_age(datetime.now(UTC) - each.create_time.ToDatetime(UTC)),
     )
 
@@ -225,6 +226,7 @@ def _fields(each: sandbox_pb2.Sandbox) -> dict[str, str]:
         "state": f"{short_name(sandbox_pb2.SandboxState, each.state)} {each.state_message}".rstrip(),
         "limits": f"cpu {limits.cpu:g}, {sizes}, {limits.pids} processes",
         "tier": short_name(sandbox_pb2.Tier, each.tier),
+        "node": each.node,
         "network": short_name(sandbox_pb2.NetworkMode, each.network_mode)
         + (", behind the gate" if each.gated else ", NO gate in front"),
         "narrowed to": ", ".join(each.allowed_domains),

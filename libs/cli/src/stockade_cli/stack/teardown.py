@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from stockade.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
 from stockade_agent.client import AsyncStockade, typed_errors
@@ -59,14 +60,26 @@ async def _delete_all(settings: StackSettings) -> int:
         stub = stockade.stub(sandbox_service_pb2_grpc.SandboxServiceStub, "sandbox")
         count = 0
         with typed_errors():
-            while page := (await stub.ListSandboxes(sandbox_service_pb2.ListSandboxesRequest(), timeout=10)).sandboxes:
+            while names := await _present(stub):
                 deletions = (
-                    stub.DeleteSandbox(sandbox_service_pb2.DeleteSandboxRequest(name=each.name), timeout=30)
-                    for each in page
+                    stub.DeleteSandbox(sandbox_service_pb2.DeleteSandboxRequest(name=name), timeout=30)
+                    for name in names
                 )
                 await asyncio.gather(*deletions)
-                count += len(page)
+                count += len(names)
         return count
+
+
+async def _present(stub: Any) -> list[str]:
+    """This node's sandboxes: a watch begins with them, where a list would tell of a whole fleet's."""
+    names: list[str] = []
+    watch = stub.WatchSandboxes(sandbox_service_pb2.WatchSandboxesRequest(), timeout=10)
+    async for told in watch:
+        if not told.HasField("sandbox"):
+            break
+        names.append(told.sandbox.name)
+    watch.cancel()
+    return names
 
 
 def _end(supervisor: int, settings: StackSettings) -> None:

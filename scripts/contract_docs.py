@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
 from stockade.options.v1 import options_pb2
+from stockade_rpckit.identity import SPIFFE_KINDS, rights
 
 ROOT = Path(__file__).parents[1]
 HANDLERS = (
@@ -32,6 +33,8 @@ RETRY = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 NOTICE = "<!-- Generated from the contract by `make gen`. -->\n\n"
+IDENTITY = ROOT / "docs" / "identity.md"
+BEGIN, END = "<!-- Generated from the contract by `make gen`: begin -->\n", "<!-- end -->\n"
 
 
 def main() -> None:
@@ -41,6 +44,7 @@ def main() -> None:
     served = _served_methods()
     (ROOT / "libs/stubs/src/stockade/service_config.json").write_text(_service_config(methods))
     (ROOT / "docs" / "contract.md").write_text(_contract_page(methods, served))
+    IDENTITY.write_text(_with_callers(IDENTITY.read_text(), methods))
     (ROOT / "docs" / "not-served-yet.md").write_text(_gaps_page([m for m in methods if m.full_name not in served]))
 
 
@@ -100,6 +104,22 @@ def _contract_page(methods: list[MethodDescriptor], served: set[str]) -> str:
             "",
         ]
     )
+
+
+def _with_callers(page: str, methods: list[MethodDescriptor]) -> str:
+    """The page with its table of principals and RPCs made anew."""
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    head = f"| RPC | {' | '.join(SPIFFE_KINDS)} |\n| --- |{' --- |' * len(SPIFFE_KINDS)}\n"
+    rows = "".join(f"| `{m.containing_service.name}.{m.name}` | {' | '.join(_marks(m))} |\n" for m in methods)
+    return f"{before}{BEGIN}\n{head}{rows}\n{END}{after}"
+
+
+def _marks(method: MethodDescriptor) -> Iterator[str]:
+    """For each kind of SPIFFE id: whether its holder may call this."""
+    callers = set(_options(method)[options_pb2.callers])
+    for kind in SPIFFE_KINDS:
+        yield "yes" if rights(kind) & callers else ""
 
 
 def _gaps_page(methods: list[MethodDescriptor]) -> str:

@@ -66,6 +66,13 @@ SPIFFE_KINDS: Mapping[str, PrincipalKind] = {
 }
 """What the holder of a SPIFFE id is, by the first word of its path."""
 
+
+def rights(spiffe_kind: str) -> frozenset[int]:
+    """As which of the contract's callers the holder of such an id may call: a node for its agents too."""
+    itself = SPIFFE_KINDS[spiffe_kind].caller
+    return frozenset({itself, PrincipalKind.AGENT.caller} if spiffe_kind == NODE else {itself})
+
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _current: ContextVar[Principal] = ContextVar("stockade_principal")
 

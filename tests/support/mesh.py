@@ -21,7 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stockade.sandbox.v1 import sandbox_pb2, sandbox_service_pb2, sandbox_service_pb2_grpc
+from stockade.sandbox.v1 import (
+    node_service_pb2,
+    node_service_pb2_grpc,
+    sandbox_pb2,
+    sandbox_service_pb2,
+    sandbox_service_pb2_grpc,
+)
 from stockade_cli.stack.record import StackRecord
 
 from support import otlp
@@ -128,6 +134,13 @@ class Mesh:
         request = sandbox_service_pb2.ListSandboxesRequest(filter=wanted, page_size=1000)
         with standard(self.target) as channel:
             return list(sandbox_service_pb2_grpc.SandboxServiceStub(channel).ListSandboxes(request).sandboxes)
+
+    def node_state(self, node: str) -> int:
+        """What the fleet has of a node."""
+        with standard(self.target) as channel:
+            service = node_service_pb2_grpc.NodeServiceStub(channel)
+            nodes = service.ListNodes(node_service_pb2.ListNodesRequest()).nodes
+        return int(next(each.state for each in nodes if each.name == node))
 
     def delete(self, sandboxes: Iterable[sandbox_pb2.Sandbox]) -> None:
         """End sandboxes, each on its node."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 from stockade.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
@@ -69,7 +69,10 @@ def read(clients: Clients, _word: str) -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """One that has ended: its word, what it returned, when it began and ended, and its failure, empty for none."""
+    """One that has ended: its word, what it returned, when it began and ended, and its failure, empty for none.
+
+    `worker` made it, and none other until it had ended.
+    """
 
     work: Work
     word: str
@@ -77,6 +80,7 @@ class Call:
     began: float
     ended: float
     failed: str
+    worker: int = 0
 
 
 @dataclass
@@ -96,6 +100,14 @@ class Load:
         """Those that did, of one kind."""
         return [call for call in self.calls if call.work is work and not call.failed]
 
+    def outage(self, work: Work, since: float) -> float:
+        """The longest that any worker went without a success from a moment on, in seconds."""
+        longest = 0.0
+        for worker in {call.worker for call in self.calls}:
+            ends = sorted(call.ended for call in self.of(work) if call.worker == worker and call.ended > since)
+            longest = max(longest, *(after - before for before, after in itertools.pairwise([since, *ends])))
+        return longest
+
     def done(self, call: Call) -> None:
         """Take a call in."""
         with self._lock:
@@ -113,7 +125,10 @@ class Load:
 def load(target: str, works: Sequence[Work], workers: int = 6) -> Iterator[Load]:
     """Calls of these kinds in turn, by so many at once, for as long as the block runs; all have ended after it."""
     made, numbers = Load(), itertools.count()
-    threads = [threading.Thread(target=_work, args=(made, Clients(target), works, numbers)) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_work, args=(made, Clients(target), works, numbers, worker))
+        for worker in range(workers)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -124,11 +139,12 @@ def load(target: str, works: Sequence[Work], workers: int = 6) -> Iterator[Load]
             thread.join()
 
 
-def _work(made: Load, clients: Clients, works: Sequence[Work], numbers: Iterator[int]) -> None:
+def _work(made: Load, clients: Clients, works: Sequence[Work], numbers: Iterator[int], worker: int) -> None:
     with clients.channel:
         while not made._stop.is_set():
             number = next(numbers)
-            made.done(call(clients, works[number % len(works)], f"{made.nonce}-{number}"))
+            ended = call(clients, works[number % len(works)], f"{made.nonce}-{number}")
+            made.done(replace(ended, worker=worker))
 
 
 def call(clients: Clients, work: Work, word: str) -> Call:

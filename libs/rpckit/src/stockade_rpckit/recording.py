@@ -3,7 +3,7 @@
 What is written, and when, follows the RPC's `recording` option:
 
 INTENT  an entry is durable before the handler runs, another closes it; one that is marked `before_intent` runs
-        meanwhile, and waits for it before its effect
+        meanwhile, and waits for it before its effect; one that says so is answered while the closing entry is written
 AFTER   an entry is durable before the answer
 FOLDED  calls are counted, one entry a second for each principal, method and status
 NONE    nothing
@@ -26,7 +26,10 @@ from stockade_rpckit import contract
 from stockade_rpckit.contract import Method
 from stockade_rpckit.folds import Folds
 from stockade_rpckit.identity import Principal, PrincipalKind
+from stockade_rpckit.logs import get_logger
 from stockade_rpckit.pace import Pace
+
+log = get_logger(__name__)
 
 Describe = Callable[[Any], Mapping[str, Any]]
 """From a request to the entry fields that it fixes, for RPCs whose request does not name them itself."""
@@ -66,7 +69,17 @@ def before_intent(behaviour: B) -> B:
 class Record:
     """The fields of one call's entry so far. `entry_id` is the id that its (closing) entry will carry."""
 
-    __slots__ = ("claimed", "entry_id", "fields", "intent", "intent_id", "origin", "skipped", "started_ns")
+    __slots__ = (
+        "answered_first",
+        "claimed",
+        "entry_id",
+        "fields",
+        "intent",
+        "intent_id",
+        "origin",
+        "skipped",
+        "started_ns",
+    )
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
@@ -76,7 +89,15 @@ class Record:
         self.claimed: Mapping[str, str] = {}  # fields of its entry, when it was refused: who it said it was
         self.origin: Mapping[str, str] = {}  # and where it came from
         self.skipped = False
+        self.answered_first = False
         self.started_ns = time.monotonic_ns()
+
+    def answer_first(self) -> None:
+        """Its caller, told how it ended, need not wait until the closing entry of its intent is durable.
+
+        Where that one is lost, the record says that the outcome is not known, which is true of the record.
+        """
+        self.answered_first = True
 
     async def intended(self) -> None:
         """Returns once its intent, if it has one, is durable. Raises RecordUnavailable."""
@@ -168,7 +189,11 @@ class Recorder:
         if reason:
             outcome["reason"] = reason
         outcome["action"] = record.fields.get("action") or (Action.OUTCOME if record.intent_id else Action.CALLED)
-        await self._journal.append(record.entry(**outcome))
+        closing = self._journal.submit(record.entry(**outcome))
+        if record.intent_id and record.answered_first and status == "OK":
+            closing.add_done_callback(_heed)
+        else:
+            await closing
 
     def fold(self, record: Record, status: str, reason: str) -> None:
         """Count a call into the entry that is written for its principal, method, status and reason."""
@@ -186,6 +211,12 @@ _MOST_CLAIMS = 256
 """Kinds of calls in one second up to which each refused one's claims are told apart; what is beyond is counted."""
 
 _FOLDED_FIELDS = ("service", "method", "principal_kind", "principal", "agent", "agent_type", "sandbox")
+
+
+def _heed(closing: "asyncio.Future[int]") -> None:
+    """The journal has a gap entry for what it refused; the intent stays open."""
+    if not closing.cancelled() and (error := closing.exception()):
+        log.error("an outcome could not be recorded", extra={"error": str(error)})
 
 
 def _who(principal: Principal) -> dict[str, str]:

@@ -225,6 +225,7 @@ def _recorded(execution: Execution) -> None:
     """What the closing entry says of the exec."""
     record = current_record()
     record.set(resource=execution.id)
+    record.answer_first()
     if execution.ending is not None:
         code = execution.ending.exit_code
         record.set(

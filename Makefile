@@ -1,6 +1,6 @@
 # Every target is one script, so that CI, people and other scripts run the same thing.
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-long test-engines bench acceptance gen lint scan image setup lock clients \
+.PHONY: help run down test test-long test-engines bench simulate acceptance gen lint scan image setup lock clients \
   conformance
 
 help: ## Print this list
@@ -23,6 +23,9 @@ test-engines: ## Run the sandbox tests once more, on a newer Docker
 
 bench: ## Measure: make bench AREA=main writes build/bench/main.json
 	@scripts/bench $(AREA)
+
+simulate: ## Simulate a fleet, 1,000 nodes by default: make simulate OPTIONS="--load small --seeds 20"
+	@scripts/simulate $(OPTIONS)
 
 acceptance: ## Hold a loaded stack to what is promised: build/acceptance.json
 	@scripts/acceptance

@@ -1,7 +1,7 @@
 """What is held of a store that others change, and what is known of it while the store is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -23,6 +23,14 @@ async def running(follower: Follower) -> AsyncIterator[None]:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def becomes(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError
 
 
 async def test_a_store_that_was_emptied_leaves_in_force_what_was() -> None:
@@ -57,9 +65,7 @@ async def test_a_store_that_fails_makes_what_is_held_old_until_it_answers(monkey
 
     follower = Follower("policies", refresh, Bell())
     async with running(follower):
-        while not follower.degraded:
-            await asyncio.sleep(0.01)
+        await becomes(lambda: follower.degraded)
         assert asked > 1, "it is asked again and again"
         away = False
-        while follower.degraded:
-            await asyncio.sleep(0.01)
+        await becomes(lambda: not follower.degraded)

@@ -81,7 +81,7 @@ class Mesh:
 
 
 @contextmanager
-def probe_mesh(place: Path) -> Iterator[Mesh]:
+def probe_mesh(place: Path, **settings: str) -> Iterator[Mesh]:
     """All of it, for as long as the block."""
     directories(place)
     authority = Authority.new(place / "tls", "ca")
@@ -89,7 +89,7 @@ def probe_mesh(place: Path) -> Iterator[Mesh]:
     address = f"127.0.0.1:{free_port()}"
     with redis_server(place) as registry:
         more = {"listen": address, "sidecar_id": OURS, "registry_url": registry.url}
-        process = ProbeProcess(place / "run", place / "journals", **more, **files)
+        process = ProbeProcess(place / "run", place / "journals", **more, **files, **settings)
         try:
             process.serving().close()
             port = int(address.rpartition(":")[2])

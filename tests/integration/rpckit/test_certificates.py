@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -93,6 +94,19 @@ def test_an_authority_is_added_and_the_old_one_removed(mesh: Mesh) -> None:
         assert mesh.who(stubs.ProbeStub(kept)) == "operator bob", "a connection goes on with what it began with"
     _, _, log = mesh.process.end()
     assert "believed.pem holds no certificate (PEM); write it anew" in log
+
+
+def test_whoever_is_no_longer_believed_is_out_when_the_connection_has_its_age(tmp_path: Path) -> None:
+    with probe_mesh(tmp_path, connection_seconds="1") as mesh, mesh.by_certificate(spiffe("operator/ada")) as channel:
+        stub = stubs.ProbeStub(channel)
+        deadline = time.monotonic() + 2.5  # two connections' lives
+        while time.monotonic() < deadline:
+            assert mesh.who(stub) == "operator ada"
+            time.sleep(0.01)
+        Path(mesh.files["tls_ca"]).write_bytes(Path(mesh.foreign.file).read_bytes())
+        while (found := mesh.who(stub)) == "operator ada" and time.monotonic() < deadline + 10:
+            time.sleep(0.01)
+        assert found == NO_CALL
 
 
 def set_to(name: str, value: str) -> Callable[[Path, dict[str, str]], None]:

@@ -13,7 +13,7 @@ run_dir/sidecar/sandbox.sock                whom the sidecar saw
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Listener:
     authenticate: Authenticate
     metrics: Path | None = None
     """Where whoever may enter reads the service's metrics; None where agents enter."""
+
+    @property
+    def options(self) -> Sequence[tuple[str, int]]:
+        """What its server is told beside what every server is."""
+        return ()
 
     def claim(self) -> None:
         """Make the path free to bind, or end the process with one line that says why it is not."""
@@ -70,12 +75,18 @@ class TlsListener:
     address: str
     credentials: grpc.ServerCredentials
     authenticate: Authenticate
+    connection_seconds: float
     metrics = None
 
     @property
     def path(self) -> str:
         """See `Listener`: where it is, for the log."""
         return self.address
+
+    @property
+    def options(self) -> Sequence[tuple[str, int]]:
+        """See `Listener`. Without an age, a certificate that expired would call for as long as it stays connected."""
+        return (("grpc.max_connection_age_ms", int(self.connection_seconds * 1000)),)
 
     def claim(self) -> None:
         """See `Listener`: a port is claimed when it is bound."""
@@ -117,7 +128,8 @@ def mesh_listeners(settings: ServiceSettings, short_name: str) -> Iterator[Liste
         return
     mesh = Mesh(settings.trust_domain, _placements(settings.registry_url, prefix))
     if settings.listen:
-        yield TlsListener(settings.listen, _certificates(settings, prefix).credentials(), mesh.by_certificate)
+        credentials = _certificates(settings, prefix).credentials()
+        yield TlsListener(settings.listen, credentials, mesh.by_certificate, settings.connection_seconds)
     if settings.sidecar_id:
         directory = settings.run_dir / "sidecar"
         _check_sidecars(directory, prefix)

@@ -145,7 +145,7 @@ async def _listen(
     listener: Listener | TlsListener, wiring: Wiring, recorder: Recorder, health: HealthServicer
 ) -> grpc.aio.Server:
     pipeline = Pipeline(listener.authenticate, recorder, wiring.failures)
-    server = grpc.aio.server(interceptors=[PipelineInterceptor(pipeline)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[PipelineInterceptor(pipeline)], options=(*_OPTIONS, *listener.options))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     for served in wiring.served:
         served.add(served.handler, server)

@@ -40,6 +40,8 @@ class ServiceSettings:
     """File with the certificate's key (PEM)."""
     tls_ca: str = ""
     """File with the authorities whose certificates are believed (PEM)."""
+    connection_seconds: float = 600.0
+    """How long a connection to the address lives before its caller proves itself anew; no call is dropped for it."""
     trust_domain: str = "stockade"
     """The SPIFFE trust domain of callers: `spiffe://<it>/agent/<type>/<agent>` and the like; of no other."""
     sidecar_id: str = ""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from stockade_audit.daemon import background
-from stockade_audit.daemon.background import GATHER_S, IDLE_S, MANY, index_journals
+from stockade_audit.daemon.background import MANY, REST_S, index_journals
 from stockade_audit.daemon.findings import Findings
 from stockade_audit.daemon.indexing import Arrived
 from stockade_audit.daemon.tailing import Tails
@@ -18,11 +18,13 @@ class Journals:
 
     def __init__(self, *found: int) -> None:
         self._found = iter(found)
+        self.looks = 0
         self.lag_s = 0.0
 
     def poll(self) -> list[Arrived]:
         entry = Opened(b"", {"time": format_time(time.time_ns()), "action": "CALLED"})
         count = next(self._found)
+        self.looks += 1
         return [Arrived("sandbox-0", [], [entry] * count)] if count else []
 
     def take_problems(self) -> list[tuple[str, str, str]]:
@@ -41,4 +43,5 @@ async def test_it_rests_between_looks_unless_it_is_behind(monkeypatch: pytest.Mo
     journals, findings = Journals(1, MANY, MANY, 2, 0), Findings(None, None)  # type: ignore[arg-type]
     with pytest.raises(asyncio.CancelledError):
         await index_journals(journals, Tails(), findings, asyncio.Event(), asyncio.Event())  # type: ignore[arg-type]
-    assert rests == [GATHER_S, GATHER_S, IDLE_S]
+    assert rests == [REST_S] * 3
+    assert journals.looks == 5

@@ -27,11 +27,10 @@ from stockade_audit.keystore import KeptKey
 
 log = get_logger(__name__)
 
-IDLE_S = 0.1
-GATHER_S = 0.02
-"""What comes within this is indexed together: a transaction for every commit of a busy journal takes half a core."""
+REST_S = 0.1
+"""What comes within this is indexed together: a look at all journals, and a transaction for each, is 4 ms of a core."""
 MANY = 1000
-"""Entries after which nobody waits: more are there already."""
+"""Found so many entries, it looks again at once: more are there already."""
 RETRY_S = 1.0
 HEAD_S = 1.0
 FLEET_S = 5.0
@@ -73,7 +72,7 @@ async def index_journals(
         if not arrived:
             caught_up, behind = True, False
         if sum(len(batch.entries) for batch in arrived) < MANY:
-            await wait_for(came, GATHER_S if arrived else IDLE_S)
+            await wait_for(came, REST_S)
 
 
 async def sign_heads(keeper: HeadKeeper, findings: Findings) -> None:

@@ -1,20 +1,27 @@
 """Nodes that share a registry: two services on one engine over a real Redis, each killed and cut off in turn."""
 
+import asyncio
 import contextlib
+import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import redis
 from stockade.sandbox.v1 import exec_service_pb2, node_service_pb2, sandbox_pb2, sandbox_service_pb2
+from stockade_agent import AsyncSandbox, AsyncStockade
 
 from support.engine import EngineInUse
 from support.fleet import ServedFleet, served_fleet
 from support.journals import leaves
+from support.node_router import node_router
 from support.sandbox_service import Caller, ServedSandboxes, eventually, refused, served_sandboxes
 
 pytestmark = pytest.mark.docker
@@ -215,6 +222,44 @@ def test_a_registry_that_evicts_is_refused_at_start(engine: EngineInUse, fleet: 
                 pass
         finally:
             client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_sdk_and_command_go_to_the_node_that_a_sandbox_is_on(
+    a: ServedSandboxes, b: ServedSandboxes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run_dir = tmp_path_factory.mktemp("m")
+    person = run_dir / "operators/ada"
+    person.mkdir(parents=True)
+    sockets = {"b": b.run_dir / "operators/ada/sandbox.sock", "a": a.run_dir / "operators/ada/sandbox.sock"}
+    name = a.operator().create().name
+    with node_router(person / "sandbox.sock", sockets) as led:
+        asyncio.run(use(f"unix:{person / 'sandbox.sock'}", name))
+        assert led[:2] == [("Exec", ""), ("Exec", "a")]  # once to be told, from then on straight
+        assert {node for _, node in led[1:]} == {"a"}
+        led.clear()
+        done = stockade_command(run_dir, "sandbox", "pause", name)
+        assert done.stdout.split() == [name], done.stderr
+        assert led == [("PauseSandbox", ""), ("PauseSandbox", "a")]
+        done = stockade_command(run_dir, "node", "list")
+        assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["a", "READY"], ["b", "READY"]]
+        assert stockade_command(run_dir, "node", "cordon", "a").stdout == "a CORDONED\n"
+        assert json.loads(stockade_command(run_dir, "node", "uncordon", "a", "--json").stdout)["cordoned"] is False
+        assert stockade_command(run_dir, "node", "drain", "a").stdout.split() == [name]
+        assert stockade_command(run_dir, "node", "uncordon", "a").stdout == "a READY\n"
+
+
+async def use(address: str, name: str) -> None:
+    async with AsyncStockade.connect(address=address) as stockade:
+        sandbox = AsyncSandbox.existing(stockade, name)
+        assert (await sandbox.run("echo", "there")).stdout == b"there\n"
+        await sandbox.files.write("/workspace/note", b"kept")
+        assert await sandbox.files.read("/workspace/note") == b"kept"
+
+
+def stockade_command(run_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stockade_cli", "--run-dir", str(run_dir), *words]
+    environment = os.environ | {"STOCKADE_STACK_OPERATOR": "ada"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("frozen", [6.0, pytest.param(15.0, marks=pytest.mark.long)])

@@ -90,6 +90,11 @@ class Node:
         self.host.join()
         self.start()
 
+    def end(self) -> None:
+        """Everything ends at once, and what it leaves is swept up: an end in order is for other tests."""
+        self.host.kill()
+        self.stack.stockade("down")
+
     def pid(self, process: str) -> int:
         """Of one process of the stack: audit, policy, gate, cache or sandbox."""
         record = StackRecord.read(self.stack.run_dir)
@@ -129,11 +134,17 @@ class Mesh:
         return f"unix:{self.client.directory.parent}/{node}-{end}.sock"
 
     def sandboxes(self, agent: str) -> list[sandbox_pb2.Sandbox]:
-        """An agent's, on all nodes, those that have ended too."""
+        """An agent's that live, on all nodes."""
         wanted = sandbox_service_pb2.SandboxFilter(agent=agent)
         request = sandbox_service_pb2.ListSandboxesRequest(filter=wanted, page_size=1000)
         with standard(self.target) as channel:
             return list(sandbox_service_pb2_grpc.SandboxServiceStub(channel).ListSandboxes(request).sandboxes)
+
+    def state(self, sandbox: str) -> int:
+        """Of a sandbox, on whichever node."""
+        request = sandbox_service_pb2.GetSandboxRequest(name=sandbox)
+        with standard(self.target) as channel:
+            return int(sandbox_service_pb2_grpc.SandboxServiceStub(channel).GetSandbox(request).sandbox.state)
 
     def node_state(self, node: str) -> int:
         """What the fleet has of a node."""
@@ -191,9 +202,10 @@ def running_mesh() -> Iterator[Mesh]:
             place / "client", hosts["client"], OPERATOR, authority, _outward(place / "client", nodes, spans)
         )
         client.configure()
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(nodes["a"].migrate, MIGRATING))
-            list(threads.map(Node.start, nodes.values()))
+        threads = exits.enter_context(ThreadPoolExecutor())
+        exits.callback(lambda: list(threads.map(Node.end, nodes.values())))
+        list(threads.map(nodes["a"].migrate, MIGRATING))
+        list(threads.map(Node.start, nodes.values()))
         client.start()
         exits.callback(client.stop)
         ends = {name: end for node in nodes.values() for name, end in node.ends.items()}

@@ -1,6 +1,7 @@
 """Between the contract's messages and the daemon's own values."""
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -94,14 +95,21 @@ def entry_message(slot: str, position: int, entry: Opened) -> entry_pb2.Entry:
 
 def entry_of(message: entry_pb2.Entry, **fixed: Any) -> Entry:
     """The entry that a caller asks to append; `fixed` is not the caller's to say."""
-    fields: dict[str, Any] = {name: getattr(message, name) for name in (*_TEXTS, *_NUMBERS[:3], "status")}
+    fields: dict[str, Any] = {name: value for name, value in zip(_GIVEN, _given(message), strict=True) if value}
     fields["id"] = message.id or new_entry_id()
-    fields["action"] = Action(action_name(message.action)) if message.action else Action.CLAIM
-    fields["duration_us"] = message.duration.ToMicroseconds()
-    fields["metadata"] = dict(message.metadata)
+    fields["action"] = _ACTIONS[message.action]
+    if message.HasField("duration"):
+        fields["duration_us"] = message.duration.ToMicroseconds()
+    if message.metadata:
+        fields["metadata"] = dict(message.metadata)
     if message.HasField("time"):
         fields["time_ns"] = message.time.ToNanoseconds()
-    return Entry(**{**fields, **fixed})
+    return Entry(**(fields | fixed))
+
+
+_GIVEN = (*(name for name in _TEXTS if name != "id"), *_NUMBERS[:3], "status")
+_given = attrgetter(*_GIVEN)
+_ACTIONS = {number: Action(action_name(number)) for number in entry_pb2.Action.values() if number} | {0: Action.CLAIM}
 
 
 def indexed_messages(states: list[Indexed]) -> list[entry_pb2.IndexedThrough]:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis.cluster import RedisCluster as RedisClient
 from stockade_network_policy.adapters.limits_guarded import GuardedLimits
 from stockade_network_policy.adapters.limits_memory import MemoryLimits
 from stockade_network_policy.adapters.limits_redis import RedisLimits
 from stockade_network_policy.domain.limits import MINUTE_US
+from stockade_network_policy.domain.permits import MessageLimit, counted_as
 from stockade_network_policy.domain.policy import Limits
 from stockade_network_policy.domain.ports import LimitStore
 
@@ -215,3 +217,18 @@ async def test_memory_forgets_agents_of_whom_nothing_is_counted(clock: Clock) ->
     for _ in range(5_000):
         await store.take("agent-0", TEN)
     assert len(store._agents) < 10
+
+
+async def test_all_that_is_counted_of_an_agent_lies_in_one_slot(cluster: RedisCluster, agent: str) -> None:
+    store = RedisLimits(cluster.url, answer_s=PATIENT_S, cluster=True)
+    await store.take(agent, TEN, tunnel="t")
+    await store.lend(agent, TEN, lease="l", tokens=2, lifetime_us=SECOND)
+    for message_type in ("", "task.handoff", "note"):
+        await store.take(
+            counted_as(agent, MessageLimit(message_type=message_type, messages_per_minute=9, burst=9)), TEN
+        )
+    await store.close()
+    with RedisClient.from_url(cluster.url) as client:
+        keys = list(client.scan_iter(f"stockade:limits:*{agent}*", target_nodes=RedisClient.PRIMARIES))
+        assert len(keys) == 8, keys
+        assert len({client.keyslot(key) for key in keys}) == 1

@@ -18,7 +18,7 @@ from stockade_network_policy.domain.policy import Limits
 
 from support.policy_service import PolicyService, policy_service, refusal
 from support.redis_cluster import RedisCluster, redis_cluster
-from support.redis_server import RedisServer
+from support.redis_server import RedisServer, redis_server
 
 AN_HOUR = 1000
 LIMITS = Limits(requests_per_minute=1_000_000, requests_per_hour=AN_HOUR, burst_size=1_000_000)
@@ -121,6 +121,16 @@ def test_a_redis_that_loses_counts_is_refused_at_the_start(evicting: RedisServer
     line = refusal(PolicyService(tmp_path, limits="redis", redis_url=evicting.url))
     assert "allkeys-lru" in line
     assert "set its maxmemory-policy to noeviction" in line
+
+
+def test_a_redis_that_lets_nobody_in_is_refused_at_the_start(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory, redis_server(Path(directory)) as server:
+        with redis_client.Redis(unix_socket_path=str(server.socket)) as operator:
+            operator.config_set("requirepass", "right")
+        for url in (server.url, server.url.replace("unix://", "unix://:wr0ng@")):
+            line = refusal(PolicyService(tmp_path, limits="redis", redis_url=url))
+            assert "does not let us in" in line
+            assert "wr0ng" not in line
 
 
 def test_or_taken_where_the_operator_says_so(evicting: RedisServer) -> None:

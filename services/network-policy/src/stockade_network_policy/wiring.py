@@ -35,7 +35,7 @@ from stockade_network_policy.adapters.policies_sqlite import SqlitePolicies
 from stockade_network_policy.adapters.postgres import listen, open_database
 from stockade_network_policy.adapters.redis_client import NOEVICTION
 from stockade_network_policy.catalogue import Catalogue
-from stockade_network_policy.domain.errors import LimitsUnavailable, PoliciesUnavailable
+from stockade_network_policy.domain.errors import LimitsRefused, LimitsUnavailable, PoliciesUnavailable
 from stockade_network_policy.domain.policy import Policy
 from stockade_network_policy.domain.ports import LimitStore, MessageLimitStore, PolicyStore
 from stockade_network_policy.envoy.server import serve as serve_envoy
@@ -59,7 +59,7 @@ from stockade_network_policy.snapshots import Signer, Snapshots
 
 log = get_logger(__name__)
 
-EVICTION_TRIES = 5
+REDIS_TRIES = 5
 Background = Callable[[], Awaitable[None]]
 
 PACKAGE = "stockade.networkpolicy.v1"
@@ -211,15 +211,19 @@ async def open_limits(settings: PolicySettings) -> tuple[LimitStore, list[Backgr
     guarded = GuardedLimits(engine, local, settings.redis_away_share)
     if settings.redis_eviction_ok:
         return guarded, [guarded.watch]
-    await refuse_eviction(engine)
+    await inspect_redis(engine)
     return guarded, [guarded.watch, engine.watch_eviction]
 
 
-async def refuse_eviction(engine: RedisLimits) -> None:
-    """Ends the process where Redis would lose counts; one that does not answer is asked again later."""
-    for _ in range(EVICTION_TRIES):
+async def inspect_redis(engine: RedisLimits) -> None:
+    """Ends the process where Redis does not let us in, or would lose counts; one that is away is asked again later."""
+    for _ in range(REDIS_TRIES):
         try:
             policy = await engine.eviction_policy()
+        except LimitsRefused as error:
+            refuse(
+                f"STOCKADE_POLICY_REDIS_URL: {error}; put its name and password into the URL, as redis://name:password@"
+            )
         except LimitsUnavailable:
             await asyncio.sleep(0.1)
             continue

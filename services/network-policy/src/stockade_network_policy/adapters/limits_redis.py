@@ -27,8 +27,9 @@ from stockade_network_policy.adapters.redis_client import (
     evaluate,
     eviction_policy,
     open_client,
+    refused,
 )
-from stockade_network_policy.domain.errors import LimitsUnavailable
+from stockade_network_policy.domain.errors import LimitsRefused, LimitsUnavailable
 from stockade_network_policy.domain.limits import Refusal, Usage
 from stockade_network_policy.domain.policy import Limits
 
@@ -202,6 +203,8 @@ class RedisLimits:
                 raise TimeoutError
             except AWAY as error:
                 self._failures += 1
+                if refused(error):
+                    raise LimitsRefused(f"Redis does not let us in: {error}") from error
                 raise LimitsUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
             finally:
                 asked.cancel()  # and with it its connection, whose answer must not be another's

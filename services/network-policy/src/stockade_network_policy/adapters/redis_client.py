@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import AuthenticationError, NoScriptError, RedisClusterException, RedisError
 
 Client = Redis | RedisCluster
 AWAY: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, TimeoutError)
@@ -53,6 +53,11 @@ def _open_cluster(url: str, answer_s: float, options: Mapping[str, Any]) -> Redi
         )
     except RedisClusterException as error:
         raise ValueError(str(error)) from None
+
+
+def refused(error: Exception) -> bool:
+    """Whether name or password were wrong; a cluster's client says so by what it was caused by."""
+    return isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
 
 
 async def evaluate(client: Client, sha: str, source: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:

@@ -83,6 +83,10 @@ class LimitsUnavailable(Exception):
     """The engine that counts limits does not answer."""
 
 
+class LimitsRefused(LimitsUnavailable):
+    """The engine that counts does not let us in."""
+
+
 class LeaseUnavailable(Exception):
     """Nothing can be lent now."""
 

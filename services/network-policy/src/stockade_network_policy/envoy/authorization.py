@@ -4,7 +4,6 @@ Who asks is said by the Envoy's configuration (`context_extensions`), or by the 
 request never says it.
 """
 
-import re
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -15,6 +14,7 @@ from envoy.type.v3 import http_status_pb2
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import code_pb2, status_pb2
 from stockade_audit import RecordUnavailable
+from stockade_rpckit.identity import PrincipalKind, of_spiffe_id
 
 from stockade_network_policy import refusals
 from stockade_network_policy.domain.decision import Decision, Origin, Request, Verdict
@@ -24,7 +24,6 @@ from stockade_network_policy.judgement import Judgement
 AGENT, AGENT_TYPE, SANDBOX = "stockade-agent", "stockade-agent-type", "stockade-sandbox"
 """What an Envoy's `context_extensions` say of the sandbox that its listener or route serves."""
 
-_AGENT_PATH = r"/agent/(?P<agent_type>[a-z0-9._-]{1,63})/(?P<agent>[a-z0-9._-]{1,63})"
 _STRIPPED = ("proxy-authorization", "x-stockade-lease")
 
 
@@ -33,7 +32,7 @@ class Authorization(external_auth_pb2_grpc.AuthorizationServicer):
 
     def __init__(self, judgement: Judgement, trust_domain: str) -> None:
         self._judgement = judgement
-        self._spiffe = re.compile(f"spiffe://{re.escape(trust_domain)}{_AGENT_PATH}")
+        self._trust_domain = trust_domain
 
     async def Check(self, request: pb.CheckRequest, _context: Any) -> pb.CheckResponse:
         """Part of Envoy's Authorization service. What cannot be judged or recorded is refused with 503."""
@@ -60,8 +59,12 @@ class Authorization(external_auth_pb2_grpc.AuthorizationServicer):
         said = attributes.context_extensions
         if said.get(AGENT):
             return {"agent": said[AGENT], "agent_type": said.get(AGENT_TYPE, ""), "sandbox": said.get(SANDBOX, "")}
-        certified = self._spiffe.fullmatch(attributes.source.principal)
-        return certified.groupdict() if certified else None
+        try:
+            _, holder = of_spiffe_id(attributes.source.principal, self._trust_domain)
+        except ValueError:
+            return None
+        is_agent = holder.kind is PrincipalKind.AGENT
+        return {"agent": holder.name, "agent_type": holder.agent_type} if is_agent else None
 
 
 def _http(http: AttributeContext.HttpRequest, whose: dict[str, Any]) -> Request:

@@ -114,7 +114,7 @@ class Pipeline:
         if principal.kind is not PrincipalKind.AGENT:
             yield
             return
-        place = principal.sandbox or principal.name  # an agent of the mesh may be in none of our sandboxes
+        place = principal.sandbox or f"agent {principal.name}"  # one of the mesh may be in none of our sandboxes
         if self._open[place] >= MOST_CALLS:
             raise _too_many_calls()
         self._open[place] += 1

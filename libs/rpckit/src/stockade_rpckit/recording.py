@@ -168,7 +168,7 @@ class Recorder:
             contract.INTENT,
             contract.AFTER,
         ):
-            await self._pace.turn(record.fields["sandbox"] or record.fields["agent"])
+            await self._pace.turn(record.fields["sandbox"] or f"agent {record.fields['agent']}")
         if method.recording == contract.INTENT:
             record.intent_id = new_entry_id()
             record.intent = self._journal.submit(record.entry(id=record.intent_id, action=Action.INTENT))

@@ -159,3 +159,15 @@ def test_what_a_header_says_counts_nowhere_else(mesh: Mesh) -> None:
     for directory, who in expected.items():
         with mesh.socket(directory) as channel:
             assert mesh.who(stubs.ProbeStub(channel), *said) == who
+
+
+def test_while_the_registry_is_away_only_what_it_just_said_counts(mesh: Mesh) -> None:
+    with mesh.by_certificate(spiffe("node/node-1")) as channel:
+        stub = stubs.ProbeStub(channel)
+        assert mesh.who(stub, *named()) == "agent " + " ".join(AGENT)
+        mesh.registry.stop()
+        assert mesh.who(stub, *named()) == "agent " + " ".join(AGENT)
+        assert mesh.who(stub, *named(sandbox="sb-zzzzzzzz2345")) == "DEPENDENCY_UNAVAILABLE"
+        assert mesh.who(stub) == "service node-1", "for itself it needs no registry"
+    [refused] = [entry for entry in mesh.entries() if entry.get("reason") == "DEPENDENCY_UNAVAILABLE"]
+    assert (refused["principal"], refused["sandbox"], refused["status"]) == ("node-1", "sb-zzzzzzzz2345", "UNAVAILABLE")

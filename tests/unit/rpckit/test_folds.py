@@ -9,7 +9,7 @@ from stockade_audit import Action, Entry, Journal, RecordUnavailable
 from stockade_rpckit.contract import FOLDED, Method
 from stockade_rpckit.folds import Folds
 from stockade_rpckit.identity import Principal, PrincipalKind
-from stockade_rpckit.recording import Recorder
+from stockade_rpckit.recording import _MOST_CLAIMS, Recorder
 
 from support.journals import leaves
 
@@ -65,3 +65,17 @@ async def test_a_flush_that_is_cancelled_loses_nothing_and_writes_nothing_twice(
     await folds.flush()
     journal.close()
     assert [entry["metadata"]["count"] for entry in leaves(tmp_path / "probe-0")] == [2] * 1500
+
+
+async def test_what_refused_callers_claim_is_told_apart_up_to_a_bound() -> None:
+    disk = Disk()
+    recorder = Recorder("probe", disk, {})  # type: ignore[arg-type]
+    for number in range(_MOST_CLAIMS + 100):
+        record = recorder.open(METHOD, "", "")
+        record.claimed, record.origin = {"agent": f"agent-{number}"}, {"peer": "192.0.2.1"}
+        recorder.fold(record, "UNAUTHENTICATED", "NODE_NOT_PLACED")
+    await recorder.folds.flush()
+    told, beyond = disk.entries[:_MOST_CLAIMS], disk.entries[_MOST_CLAIMS:]
+    assert {entry.agent for entry in told} == {f"agent-{number}" for number in range(_MOST_CLAIMS)}
+    assert {entry.metadata["peer"] for entry in told} == {"192.0.2.1"}
+    assert [(entry.agent, entry.metadata["count"]) for entry in beyond] == [("", 100)]

@@ -96,6 +96,14 @@ async def test_a_name_belongs_to_one_place_for_as_long_as_it_beats(fleet: Fleet)
     await fleet.beat(again)
     with pytest.raises(NotMember):
         await fleet.beat(NODE)
+    with pytest.raises(NodeNameTaken):  # the one that was replaced does not take the name back
+        await fleet.join(NODE, returning=True)
+
+
+async def test_a_name_is_free_once_its_node_has_left_in_order(fleet: Fleet) -> None:
+    await joined(fleet, NODE)
+    await fleet.leave(NODE, 60.0)
+    await fleet.join(replace(NODE, incarnation="i-9", place="its machine was started again"), returning=False)
 
 
 async def test_a_node_that_left_for_good_is_forgotten(fleet: Fleet) -> None:

@@ -41,7 +41,8 @@ class MemoryFleet:
     async def join(self, node: Node, returning: bool) -> None:
         """See `Fleet.join`."""
         now, known = self._clock(), self._nodes.get(node.name)
-        if known and known.place != node.place and now - self._beats.get(node.name, -math.inf) < SILENT_SECONDS:
+        alive = 0 <= now - self._beats.get(node.name, -math.inf) < SILENT_SECONDS
+        if known and alive and (known.place != node.place or (returning and known.incarnation != node.incarnation)):
             raise NodeNameTaken(node.name, known.host)
         if returning and known is None:
             self._settled_at = now + SETTLE_SECONDS

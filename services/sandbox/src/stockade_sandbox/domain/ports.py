@@ -222,7 +222,8 @@ class Fleet(Protocol):
         """Be one of the fleet. `returning`: it has been before; a registry that does not know that has lost everything,
         and refuses claims until all have had time to join again.
 
-        Raises NodeNameTaken where another one beats under that name, FleetUnsuitable.
+        Raises NodeNameTaken where one of another place, or that has replaced this one, beats under that name; and
+        FleetUnsuitable.
         """
         ...
 

@@ -7,7 +7,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -83,7 +82,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)  # the services' own: of deaths and outages that are meant
     gc.disable()  # a million small values that stay, and no cycles
     load = LOADS[arguments.load]
-    load = replace(load, nodes=arguments.nodes) if arguments.nodes else load
+    load = load.of(arguments.nodes) if arguments.nodes else load
     figures = simulate(load, range(arguments.seed, arguments.seed + arguments.seeds))
     for figure in figures:
         beside = "".join(f"  ({name}: {value:g})" for name, value in (figure.comparison or {}).items())

@@ -1,7 +1,7 @@
 """What is asked of a fleet: of the simulated one, and, where it fits on this machine, of real hosts (`make bench
 AREA=mesh`), so that the figures of both can stand side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,15 @@ class Load:
     """How long a node takes to start one, on average."""
     deaths: int = 1
     agents: int
-    """Who ask for decisions, each from one node, twice a minute less often than their limit allows."""
+    """Who ask for decisions, each from one node, half as often as their limit allows."""
     hot_agents: int
     """Who ask five times as often as they may, from three nodes."""
     lease_agents: int
     """Who take tokens in advance and decide for themselves."""
+
+    def of(self, nodes: int) -> "Load":
+        """The same on another number of nodes: as much is asked of each."""
+        return replace(self, nodes=nodes, creates_per_s=self.creates_per_s * nodes / self.nodes)
 
 
 SMALL = Load(
@@ -49,7 +53,7 @@ FLEET = Load(
     creates_per_s=10_000.0,
     held_creates=30_000,
     deaths=5,
-    agents=2000,
+    agents=1000,
     hot_agents=50,
     lease_agents=100,
 )

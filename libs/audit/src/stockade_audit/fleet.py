@@ -126,8 +126,7 @@ def advanced(
     if newest is None or last is None:
         return member
     try:
-        Head.open(last.note, key)
-        Head.open(newest.note, key)
+        Head.open(last.note, key)  # which names all before it
     except AuditError as error:
         raise HeadRefused(str(error)) from error
     return Member(key.name, newest.sequence, newest.hash, str(key), member.retired if member else False)

@@ -20,7 +20,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stockade.sandbox.v1 import (
     node_service_pb2,
     node_service_pb2_grpc,
@@ -41,8 +43,15 @@ from support.stack import STOCKADE, Stack, placed_stack, short_directory, world
 NODES = ("a", "b", "c")
 OPERATOR = "operator/ana"
 OWN_PORT = 9450
+AWAY_SHARE = 0.3
+"""How much of each limit a node lets pass by itself while Redis is away."""
 SANDBOX_UIDS = 10_000
 MIGRATING = ("stockade-auditd", "stockade-network-policy")
+_PARTS = {
+    "policy": ("limits", "policies"),
+    "cache": ("stockade.embeddingcache.v1.EmbeddingCacheService/backend",),
+    "sandbox": ("registry",),
+}
 _SERVICES = ("SANDBOX", "POLICY", "CACHE", "AUDIT")
 
 
@@ -94,6 +103,16 @@ class Node:
         """Everything ends at once, and what it leaves is swept up: an end in order is for other tests."""
         self.host.kill()
         self.stack.stockade("down")
+
+    def has_stores(self) -> bool:
+        """Whether its services say that each store they share is there."""
+        return all(self._serves(service, part) for service, parts in _PARTS.items() for part in parts)
+
+    def _serves(self, service: str, part: str) -> bool:
+        with grpc.insecure_channel(f"unix:{self.stack.run_dir}/services/{service}.sock") as channel:
+            request = health_pb2.HealthCheckRequest(service=part)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def pid(self, process: str) -> int:
         """Of one process of the stack: audit, policy, gate, cache or sandbox."""
@@ -253,7 +272,7 @@ def _settings(host: Host, number: int, kept: Stores, spans: str, tls: Path) -> d
         "STOCKADE_POLICY_LIMITS": "redis",
         "STOCKADE_POLICY_REDIS_URL": kept.redis_url,
         "STOCKADE_POLICY_REDIS_AWAY": "local",
-        "STOCKADE_POLICY_REDIS_AWAY_SHARE": "0.3",
+        "STOCKADE_POLICY_REDIS_AWAY_SHARE": str(AWAY_SHARE),
         "STOCKADE_POLICY_STORE": kept.postgres_url("policies"),
         "STOCKADE_CACHE_BACKEND": "redis",
         "STOCKADE_CACHE_REDIS_URL": kept.redis_url,

@@ -122,11 +122,14 @@ class Load:
 
 
 @contextmanager
-def load(target: str, works: Sequence[Work], workers: int = 6) -> Iterator[Load]:
-    """Calls of these kinds in turn, by so many at once, for as long as the block runs; all have ended after it."""
+def load(target: str, works: Sequence[Work], workers: int = 6, pause: float = 0.0) -> Iterator[Load]:
+    """Calls of these kinds in turn, by so many at once, for as long as the block runs; all have ended after it.
+
+    Each worker rests for `pause` seconds after a call.
+    """
     made, numbers = Load(), itertools.count()
     threads = [
-        threading.Thread(target=_work, args=(made, Clients(target), works, numbers, worker))
+        threading.Thread(target=_work, args=(made, Clients(target), works, numbers, worker, pause))
         for worker in range(workers)
     ]
     for thread in threads:
@@ -139,12 +142,15 @@ def load(target: str, works: Sequence[Work], workers: int = 6) -> Iterator[Load]
             thread.join()
 
 
-def _work(made: Load, clients: Clients, works: Sequence[Work], numbers: Iterator[int], worker: int) -> None:
+def _work(
+    made: Load, clients: Clients, works: Sequence[Work], numbers: Iterator[int], worker: int, pause: float
+) -> None:
     with clients.channel:
         while not made._stop.is_set():
             number = next(numbers)
             ended = call(clients, works[number % len(works)], f"{made.nonce}-{number}")
             made.done(replace(ended, worker=worker))
+            made._stop.wait(pause)
 
 
 def call(clients: Clients, work: Work, word: str) -> Call:

@@ -1,6 +1,6 @@
 """The host that keeps what a mesh's nodes share: Redis and PostgreSQL, reached by the network alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,13 @@ class Stores:
         with psycopg.connect(self.postgres.url("record")) as connection:
             found = connection.execute("SELECT domain FROM stockade_audit.entries WHERE domain LIKE %s", [domains])
             return sorted(domain for (domain,) in found)
+
+    def missing(self, ids: Iterable[str]) -> set[str]:
+        """Those of these entries that the copy of the record has not, or not yet."""
+        wanted = list(ids)
+        with psycopg.connect(self.postgres.url("record")) as connection:
+            found = connection.execute("SELECT id FROM stockade_audit.entries WHERE id = ANY(%s)", [wanted])
+            return set(wanted) - {entry for (entry,) in found}
 
 
 @contextmanager

@@ -213,6 +213,7 @@ def running_mesh() -> Iterator[Mesh]:
         hosts = exits.enter_context(network(*NODES, "store", "world", "client"))
         kept = exits.enter_context(stores(hosts["store"], place, "policies", "record"))
         spans = exits.enter_context(otlp.receiver(place / "spans.sock"))
+        (place / "spans.sock").chmod(0o777)  # the nodes' daemons are not root
         authority = Authority.create(place / "tls")
         nodes = dict(
             zip(NODES, exits.enter_context(_nodes(hosts, kept, authority, spans.endpoint, place)), strict=True)

@@ -56,9 +56,7 @@ def allowed(made: Load, since: float, until: float) -> int:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seconds", SECONDS)
-def test_a_host_without_its_stores(
-    seconds: int, mesh: Mesh, limited: None, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_host_without_its_stores(seconds: int, mesh: Mesh, limited: None) -> None:
     node, agent = mesh.nodes["a"], f"mesh-parted-{seconds}"
     with (
         load(mesh.target, [asking(agent, "a")], 2, PAUSE_S) as here,
@@ -70,13 +68,10 @@ def test_a_host_without_its_stores(
             time.sleep(seconds)
             assert not node.has_stores()
             healed = time.monotonic()
-        recovery = wait_for(node.has_stores, RECOVERY_S * BUSY, "the stores are there again")
+        wait_for(node.has_stores, RECOVERY_S * BUSY, "the stores are there again")
 
     ideal = BURST + PER_MINUTE / 60 * (healed - parted)
     alone, together = allowed(here, parted, healed), allowed(there, parted, healed)
-    error_pct = max(0.0, (alone + together - ideal) / ideal * 100)
-    record_property("partition_limit_error_pct", round(error_pct, 2))
-    record_property("recovery_s", round(recovery, 2))
     assert 0 < alone <= AWAY_SHARE * ideal + 1, "no more than the stated share"
     assert together <= ideal + 1, "the others count as one"
     assert here.failed() + there.failed() == []

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from stockade_rpckit.listeners import mesh_listeners
+from stockade_rpckit.settings import ServiceSettings
 
 from conformance.certificates import Authority
 from support.probe import messages, stubs
@@ -99,7 +101,7 @@ def test_an_authority_is_added_and_the_old_one_removed(mesh: Mesh) -> None:
 def test_whoever_is_no_longer_believed_is_out_when_the_connection_has_its_age(tmp_path: Path) -> None:
     with probe_mesh(tmp_path, connection_seconds="1") as mesh, mesh.by_certificate(spiffe("operator/ada")) as channel:
         stub = stubs.ProbeStub(channel)
-        deadline = time.monotonic() + 2.5  # two connections' lives
+        deadline = time.monotonic() + 1.5  # longer than a connection lives
         while time.monotonic() < deadline:
             assert mesh.who(stub) == "operator ada"
             time.sleep(0.01)
@@ -140,6 +142,16 @@ def nobody_enters(place: Path, settings: dict[str, str]) -> None:
     (place / "run/sidecar").rmdir()
 
 
+async def bind(settings: ServiceSettings) -> None:
+    """What a service does with its listeners of the mesh before it serves."""
+    server = grpc.aio.server()
+    try:
+        for listener in mesh_listeners(settings, "probe"):
+            listener.bind(server)
+    finally:
+        await server.stop(None)
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -160,13 +172,23 @@ def nobody_enters(place: Path, settings: dict[str, str]) -> None:
         pytest.param(nobody_enters, "sidecar is not there; make it, for the sidecar alone to enter", id="no directory"),
     ],
 )
-def test_it_does_not_start_by_what_it_cannot_use(
-    tmp_path: Path, change: Callable[[Path, dict[str, str]], None], line: str
+async def test_it_does_not_start_by_what_it_cannot_use(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], change: Callable[[Path, dict[str, str]], None], line: str
 ) -> None:
     directories(tmp_path)
-    settings = {"listen": f"127.0.0.1:{free_port()}", **served_files(Authority.new(tmp_path / "tls", "ca"))}
-    change(tmp_path, settings)
-    status, _, err = ProbeProcess(tmp_path / "run", tmp_path / "journals", **settings).ended()
-    assert status == 2
-    assert line in err
-    assert "Traceback" not in err
+    given = {"listen": f"127.0.0.1:{free_port()}", **served_files(Authority.new(tmp_path / "tls", "ca"))}
+    change(tmp_path, given)
+    with pytest.raises(SystemExit) as ended:
+        await bind(ServiceSettings(run_dir=tmp_path / "run", **given))
+    told = [found for found in capfd.readouterr().err.splitlines() if found.startswith("stockade: ")]
+    assert ended.value.code == 2
+    assert len(told) == 1
+    assert line in told[0]
+
+
+def test_a_process_ends_by_that_line(tmp_path: Path) -> None:
+    directories(tmp_path)
+    status, _, err = ProbeProcess(tmp_path / "run", tmp_path / "journals", listen="127.0.0.1:1").ended()
+    assert (status, err.count("\n")) == (2, 1)
+    names = ", ".join(f"STOCKADE_PROBE_TLS_{name}" for name in ("CERT", "KEY", "CA"))
+    assert f"STOCKADE_PROBE_LISTEN is served with certificates only; set {names} too" in err

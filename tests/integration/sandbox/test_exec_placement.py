@@ -10,8 +10,9 @@ from stockade_sandbox.cgroups import ContainerCgroup, ExecCgroup
 from stockade_sandbox.domain.ending import Reason, Stop
 from stockade_sandbox.domain.execution import Command, TerminalSize
 from stockade_sandbox.supervision.execution import Execution
+from stockade_sandbox.supervision.prepared import BREATH_S
 
-from support.supervised import Sandbox, supervised
+from support.supervised import Sandbox, docker, supervised
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("engine"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -86,6 +87,27 @@ async def test_one_that_does_not_enter_is_moved(
     assert moved
     assert all(len(execution.cgroup.pids()) == 2 for execution in running if execution.cgroup)
     await end(running)
+
+
+async def test_the_next_child_waits_for_others_after_a_first_exec_and_not_after_a_second(sandbox: Sandbox) -> None:
+    await asyncio.sleep(BREATH_S + 0.1)  # since the execs of other tests
+    await sandbox.run("true")
+    await asyncio.sleep(0.3)
+    assert await children(sandbox) == 0
+    await sandbox.run("true")
+    await asyncio.sleep(0.3)
+    assert await children(sandbox) == 1
+    await asyncio.sleep(BREATH_S + 0.1)
+    await sandbox.run("true")
+    await asyncio.sleep(0.3)
+    assert await children(sandbox) == 0
+    await asyncio.sleep(BREATH_S)
+    assert await children(sandbox) == 1
+
+
+async def children(sandbox: Sandbox) -> int:
+    """Processes beside its init."""
+    return len((await asyncio.to_thread(docker, "top", sandbox.container, "-o", "pid")).splitlines()) - 2
 
 
 async def end(running: list[Execution]) -> None:

@@ -5,7 +5,6 @@ import errno
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from functools import partial
 
 from stockade_sandbox.cgroups import Counters, ExecCgroup
 from stockade_sandbox.domain.ending import Ending, Observed, Reason, Stop, conclude, exit_code, exit_signal
@@ -50,7 +49,7 @@ class Execution:
         self._killed = False
         self._left: int | None = None  # how many processes a kill from inside, or the program's end, left
         self._killing: asyncio.Task[None] | None = None
-        self._exiting: asyncio.Task[None] | None = None
+        self._exiting = False
         self._deadline: asyncio.TimerHandle | None = None
         self._expected = 0  # the offset of the next byte from the supervisor
         self._acknowledged = 0
@@ -265,12 +264,13 @@ class Execution:
         status, exit_ns, _left = report.get("status"), *(frames.count(report, name, 0) for name in ("exit_ns", "left"))
         if not isinstance(status, int) or not 0 <= status <= 0xFFFF:
             raise frames.FrameError("EXITED without a wait status")
-        if self._exiting is not None or not self.pid:
+        if self._exiting or not self.pid:
             raise frames.FrameError("EXITED out of turn")
         if self._killing is None or self._killing.done():
             self._exit(report, status, exit_ns)
         else:
-            self._exiting = self._loop.create_task(_after(self._killing, partial(self._exit, report, status, exit_ns)))
+            self._exiting = True
+            self._killing.add_done_callback(lambda _task: self._exit(report, status, exit_ns))
 
     def _exit(self, report: dict[str, object], status: int, exit_ns: int) -> None:
         if self._left is None:
@@ -397,8 +397,3 @@ class Execution:
     def _tell_json(self, kind: int, message: dict[str, object]) -> None:
         if self._link is not None and self.ending is None:
             self._link.send_json(kind, self.number, message)
-
-
-async def _after(task: asyncio.Task[None], then: Callable[[], None]) -> None:
-    await task
-    then()

@@ -44,7 +44,7 @@ class Placement:
         return self._container.make(exec_id) if self._container is not None else None
 
     async def make(self, exec_id: str) -> ExecCgroup:
-        """A cgroup for an exec. Off the loop: while an engine moves processes there is none to be had. Raises OSError."""
+        """A cgroup for an exec. Off the loop: while an engine moves processes, none can be made. Raises OSError."""
         assert self._container is not None
         lingering, self._lingering = self._lingering, []
         try:

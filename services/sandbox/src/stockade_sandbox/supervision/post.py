@@ -172,8 +172,8 @@ class Post:
 
     def _next(self, asked_for: bool = False) -> Prepared:
         """Number and id of a new exec, whose child is still to be made."""
-        number, self._next_number = self._next_number, self._next_number + 1
-        return Prepared(number, new_name("ex"), asked_for)
+        self._next_number += 1
+        return Prepared(self._next_number - 1, new_name("ex"), asked_for)
 
     def find(self, exec_id: str) -> Execution:
         """The exec of that id. Raises ExecNotFound."""
@@ -367,7 +367,7 @@ class Post:
         self._release(execution.number)
         self._roster.finished(execution)
         self._placement.remove(execution.cgroup)
-        self._prepare()
+        self._loop.call_later(self._preparation.rest(self._loop.time()), self._prepare)
 
     def _escaped(self, execution: Execution) -> None:
         """What it started does not die: the sandbox does."""

@@ -16,6 +16,8 @@ from stockade_sandbox.supervision.placement import Placement
 from stockade_sandbox.supervisor import frames
 
 GONE = "prepared"
+BREATH_S = 1.0
+"""How long the cores are left to others after the first exec in a while: many sandboxes may begin at once."""
 
 _log = get_logger(__name__)
 
@@ -67,11 +69,17 @@ class Preparation:
         self._sandbox, self._placement = sandbox, placement
         self._free: Prepared | None = None
         self._coming: dict[int, Prepared] = {}  # the supervisor has still to say what became of them
+        self._ended_at = float("-inf")
 
     @property
     def wanted(self) -> bool:
         """Whether one should be made ahead of time."""
         return self._free is None and self._placement.possible
+
+    def rest(self, now: float) -> float:
+        """How many seconds to let pass, an exec having ended, before one is made ahead of time."""
+        first, self._ended_at = now - self._ended_at > BREATH_S, now
+        return BREATH_S if first else 0.0
 
     def offer(self, prepared: Prepared) -> None:
         """The next exec may take this one."""

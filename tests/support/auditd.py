@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -29,12 +29,13 @@ T = TypeVar("T")
 
 @dataclass
 class Auditd:
-    """Settings by name go into its environment."""
+    """Settings by name go into its environment; `prefix` is a command that starts it elsewhere."""
 
     base: Path
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     channels: list[grpc.Channel] = field(default_factory=list)
+    prefix: Sequence[str] = ()
 
     @property
     def journals(self) -> Path:
@@ -49,7 +50,7 @@ class Auditd:
             (self.base / "run" / place).mkdir(parents=True, exist_ok=True)
         places = {"RUN_DIR": str(self.base / "run"), "STATE_DIR": str(self.base / "state")}
         given = {f"STOCKADE_AUDIT_{name}": value for name, value in {**places, **self.settings}.items()}
-        command = [sys.executable, "-m", "stockade_audit.daemon"]
+        command = [*self.prefix, sys.executable, "-m", "stockade_audit.daemon"]
         with (self.base / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env={**os.environ, **given}, stderr=log)
         grpc.channel_ready_future(self.channel("services")).result(timeout=20)

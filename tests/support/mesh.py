@@ -5,6 +5,7 @@
 | a, b, c | a whole stack each, behind a stock Envoy, id node/<name>; its sandbox service has a port of its own too |
 | store | Redis and PostgreSQL, which the nodes share |
 | world | what the gates can reach, and their name server |
+| auditors | nothing, until a test starts it |
 | client | a stock Envoy, id operator/ana; the tests' programs reach it by a Unix socket |
 
 `mesh` is one for the session; what a test does to it, it undoes.
@@ -138,6 +139,7 @@ class Mesh:
     """All of it. `spans` has what all hosts' daemons and the client's sidecar export."""
 
     nodes: dict[str, Node]
+    auditors: Host
     stores: Stores
     client: Sidecar
     authority: Authority
@@ -210,7 +212,7 @@ def running_mesh() -> Iterator[Mesh]:
     """A mesh that serves, and of which nothing is left."""
     with ExitStack() as exits:
         place = exits.enter_context(short_directory())
-        hosts = exits.enter_context(network(*NODES, "store", "world", "client"))
+        hosts = exits.enter_context(network(*NODES, "store", "auditors", "world", "client"))
         kept = exits.enter_context(stores(hosts["store"], place, "policies", "record"))
         spans = exits.enter_context(otlp.receiver(place / "spans.sock"))
         (place / "spans.sock").chmod(0o777)  # the nodes' daemons are not root
@@ -230,7 +232,7 @@ def running_mesh() -> Iterator[Mesh]:
         exits.callback(client.stop)
         ends = {name: end for node in nodes.values() for name, end in node.ends.items()}
         exits.enter_context(ways(hosts["client"], place, ends))
-        yield Mesh(nodes, kept, client, authority, spans)
+        yield Mesh(nodes, hosts["auditors"], kept, client, authority, spans)
 
 
 @contextmanager

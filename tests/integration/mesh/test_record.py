@@ -1,4 +1,4 @@
-"""The record of three replicas: what was acknowledged is in it, one head covers it, and a log that is taken is missed."""
+"""The record of three replicas: what was acknowledged is in it, one head covers it, and a log taken away is missed."""
 
 import subprocess
 import tempfile

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from stockade_rpckit.logs import get_logger
 
@@ -41,6 +42,7 @@ class Rounds:
         self._view = View()
         self._pruned_at = 0.0
         self._obeying: tuple[str, asyncio.Task[None]] | None = None
+        self._due = asyncio.Event()
 
     async def run(self) -> None:
         """For ever. Raises NodeNameTaken and FleetUnsuitable: such a node must not go on."""
@@ -54,7 +56,13 @@ class Rounds:
                 log.warning("a round of the fleet waits", extra={"error": str(error)})
             except Exception:
                 log.exception("a round of the fleet failed")
-            await asyncio.sleep(max(0.0, BEAT_SECONDS - (time.monotonic() - began)))
+            await self._rest(BEAT_SECONDS - (time.monotonic() - began))
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next beat is due, or something is to be told at once."""
+        self._due.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._due.wait(), max(0.0, seconds))
 
     async def _round(self) -> None:
         heard = await self._membership.beat(self._this_node.describe(), self._lifecycle.sandboxes.all())
@@ -97,5 +105,6 @@ class Rounds:
         try:
             await self._drains.obey(order)
             self._this_node.obeyed = order.id
+            self._due.set()
         except Exception:
             log.exception("an order could not be carried out; it is tried again", extra={"order": order.command})

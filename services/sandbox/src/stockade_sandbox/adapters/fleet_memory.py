@@ -1,6 +1,5 @@
 """The fleet in memory: a node alone, or several in one process for tests and simulations."""
 
-import dataclasses
 import math
 import time
 from bisect import bisect_left, bisect_right, insort
@@ -9,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from stockade_sandbox.domain.errors import FleetUnavailable, NodeNameTaken, NotMember, RequestIdReused
-from stockade_sandbox.domain.node import Heard, Node, NodeState, Order
+from stockade_sandbox.domain.node import Heard, Node, Order
 from stockade_sandbox.domain.placement import (
     REQUEST_SECONDS,
     SETTLE_SECONDS,
     SILENT_SECONDS,
+    buried,
     given_up,
     held_quota,
     told,
@@ -46,18 +46,19 @@ class MemoryFleet:
             raise NodeNameTaken(node.name, known.host)
         if returning and known is None:
             self._settled_at = now + SETTLE_SECONDS
-        self._members[node.name], self._nodes[node.name], self._beats[node.name] = node.incarnation, node, now
+        self._members[node.name] = node.incarnation
+        self._heard(node, now)
 
     async def beat(self, node: Node) -> Heard:
         """See `Fleet.beat`."""
         self._held(node)
         now = self._clock()
-        self._nodes[node.name], self._beats[node.name] = node, now
+        self._heard(node, now)
         order = self._orders.get(node.name)
         if order and order.id == node.obeyed:
             del self._orders[node.name]
             order = None
-        return Heard(order, {name: repr(at) for name, at in self._beats.items() if at <= now - SILENT_SECONDS})
+        return Heard(order, self._silent(now))
 
     async def leave(self, node: Node, patience: float) -> None:
         """See `Fleet.leave`."""
@@ -122,7 +123,7 @@ class MemoryFleet:
         if repr(self._beats.get(name)) != beat:
             return set()
         self._members.pop(name, None)
-        self._nodes[name] = dataclasses.replace(self._nodes[name], state=NodeState.LOST)
+        self._nodes[name] = buried(self._nodes[name])
         gone = [sandbox for sandbox in sandboxes if sandbox.name in self._by_node[name]]
         for sandbox in gone:
             self._write(sandbox)
@@ -138,6 +139,19 @@ class MemoryFleet:
 
     async def close(self) -> None:
         """See `Fleet.close`."""
+
+    def _heard(self, node: Node, now: float) -> None:
+        self._beats.pop(node.name, None)  # so that beats stay in their order
+        self._nodes[node.name], self._beats[node.name] = node, now
+
+    def _silent(self, now: float) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, at in self._beats.items():
+            if now - SILENT_SECONDS < at <= now:
+                break
+            if at <= now:  # else it left, and is waited for
+                found[name] = repr(at)
+        return found
 
     def _held(self, node: Node) -> None:
         if self._members.get(node.name) != node.incarnation:

@@ -16,7 +16,6 @@ stockade:node:<node>                its incarnation, for as long as it beats
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,8 @@ from stockade_sandbox.domain.errors import (
     QuotaExceeded,
     RequestIdReused,
 )
-from stockade_sandbox.domain.node import Heard, Node, NodeState, Order
-from stockade_sandbox.domain.placement import REQUEST_SECONDS, SETTLE_SECONDS, SILENT_SECONDS, given_up, told
+from stockade_sandbox.domain.node import Heard, Node, Order
+from stockade_sandbox.domain.placement import REQUEST_SECONDS, SETTLE_SECONDS, SILENT_SECONDS, buried, given_up, told
 from stockade_sandbox.domain.ports import Claim
 from stockade_sandbox.domain.sandbox import Sandbox, listing_key
 
@@ -170,7 +169,7 @@ class RedisFleet:
         node = await self.node(name)
         if node is None:
             return set()
-        last = plain(replace(node, state=NodeState.LOST))
+        last = plain(buried(node))
         gone: set[str] = set()
         for batch in _batched(sandboxes) or [()]:
             gone.update(await self._run("lose", name, beat, last, *map(_document, batch)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from stockade_sandbox.domain.errors import NodeFull, QuotaExceeded
 from stockade_sandbox.domain.node import Node, NodeState
-from stockade_sandbox.domain.sandbox import Reason, Sandbox, State, over
+from stockade_sandbox.domain.sandbox import Limits, Reason, Sandbox, State, over
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 5.0
@@ -91,6 +91,11 @@ def lost(sandbox: Sandbox, at: float) -> Sandbox:
 def given_up(sandbox: Sandbox, at: float) -> Sandbox:
     """One that did not start for so long that its request was taken over by another node."""
     return over(sandbox, Reason.START_FAILED, "another node took its request over", at)
+
+
+def buried(node: Node) -> Node:
+    """A node once it is dead: it holds nothing."""
+    return replace(node, state=NodeState.LOST, sandboxes=0, warm=0, promised=Limits())
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ async def test_a_claim_is_known_to_all_and_comes_back_as_it_was(fleet: Fleet) ->
     assert await fleet.publish(NODE, [RUNNING]) == set()
     assert await fleet.find(["sb-a"]) == {"sb-a": RUNNING}
     assert await fleet.placed("node-1") == [RUNNING]
+    assert [(await fleet.beat(node)).placed for node in (NODE, OTHER)] == [1, 0]
     assert await fleet.placed("node-2") == []
 
 

@@ -321,6 +321,20 @@ def test_a_registry_that_comes_back_empty_is_told_everything_again(
     assert {sandbox.name for sandbox in listed(there)} == {sandbox.name for sandbox in made}
 
 
+def test_what_a_fail_over_of_the_registry_lost_is_told_again(
+    a: ServedSandboxes, b: ServedSandboxes, fleet: ServedFleet
+) -> None:
+    there, here = a.operator(), b.operator()
+    lost, kept = there.create(), there.create()
+    with redis.Redis(unix_socket_path=str(fleet.redis.socket)) as client:
+        client.hdel("stockade:{fleet}:sandboxes", lost.name)
+        client.srem("stockade:{fleet}:node:a", lost.name)
+        client.srem("stockade:{fleet}:owner:operator/ada", lost.name)
+        client.delete(f"stockade:placement:{lost.name}")
+        eventually(lambda: client.exists(f"stockade:placement:{lost.name}"), seconds=10)
+    assert {sandbox.name for sandbox in listed(here)} == {lost.name, kept.name}
+
+
 def test_a_dead_nodes_sandboxes_are_lost_and_removed_when_it_is_back(
     a: ServedSandboxes, b: ServedSandboxes, fleet: ServedFleet
 ) -> None:

@@ -129,6 +129,11 @@ class Membership:
                 heard_at, since = node.heard_at, time.monotonic()
         return False
 
+    def rejoin(self) -> None:
+        """Tell of everything again: what the registry has of this node is not what it was told."""
+        log.warning("the registry has other sandboxes of this node than it was told", extra={"node": self.node.name})
+        self._joined = False
+
     def _apart(self, error: Exception) -> None:
         if self._joined:
             log.warning("this node is apart from the fleet", extra={"error": str(error)})

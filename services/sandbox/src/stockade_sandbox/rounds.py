@@ -20,6 +20,8 @@ from stockade_sandbox.this_node import ThisNode
 log = get_logger(__name__)
 
 PRUNE_SECONDS = 30.0
+DIFFERING_BEATS = 3
+"""So often in a row must the registry count other than this node until it is told everything again."""
 _GIVEN_UP = "it was given up while its node was cut off"
 
 
@@ -41,6 +43,7 @@ class Rounds:
         self._drains, self._ended, self._keep_ended = drains, ended, keep_ended
         self._view = View()
         self._pruned_at = 0.0
+        self._differing = 0
         self._obeying: tuple[str, asyncio.Task[None]] | None = None
         self._due = asyncio.Event()
 
@@ -68,6 +71,7 @@ class Rounds:
         heard = await self._membership.beat(self._this_node.describe(), self._lifecycle.sandboxes.all())
         if heard.order:
             self._obey(heard.order)
+        self._compare(heard.placed)
         await self._drop()
         silent = {name: beat for name, beat in heard.silent.items() if name != self._this_node.name}
         self._view = placement.seen(self._view, silent, time.monotonic())
@@ -76,6 +80,14 @@ class Rounds:
         if time.monotonic() - self._pruned_at > PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
             await self._membership.fleet.prune(time.time() - self._keep_ended)
+
+    def _compare(self, placed: int) -> None:
+        """A fail-over of the registry may lose the last that it was told."""
+        same = placed == len(self._lifecycle.sandboxes.living())
+        self._differing = 0 if same else self._differing + 1
+        if self._differing >= DIFFERING_BEATS:
+            self._differing = 0
+            self._membership.rejoin()
 
     async def _declare_dead(self, name: str, beat: str) -> None:
         """All nodes may do so at once: each sandbox is lost, and recorded, once."""

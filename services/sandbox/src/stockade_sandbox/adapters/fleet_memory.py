@@ -58,7 +58,7 @@ class MemoryFleet:
         if order and order.id == node.obeyed:
             del self._orders[node.name]
             order = None
-        return Heard(order, self._silent(now))
+        return Heard(order, len(self._by_node[node.name]), self._silent(now))
 
     async def leave(self, node: Node, patience: float) -> None:
         """See `Fleet.leave`."""

@@ -84,8 +84,9 @@ class RedisFleet:
             pipeline.set(f"stockade:node:{node.name}", node.incarnation, ex=HEARTBEAT_SECONDS)
 
         arguments = (node.name, node.incarnation, plain(node), node.obeyed, _SILENT_MS)
-        _, order, *silent = _held(node, await self._run("beat", *arguments, beside=heartbeat))
-        return Heard(order_of(order) if order else None, dict(zip(silent[::2], silent[1::2], strict=True)))
+        _, order, placed, *silent = _held(node, await self._run("beat", *arguments, beside=heartbeat))
+        beats = dict(zip(silent[::2], silent[1::2], strict=True))
+        return Heard(order_of(order) if order else None, int(placed), beats)
 
     async def leave(self, node: Node, patience: float) -> None:
         """See `Fleet.leave`."""

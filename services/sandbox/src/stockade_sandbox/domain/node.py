@@ -63,7 +63,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the registry answers to a beat: what the node is told, and who is silent, each with its last beat."""
+    """What the registry answers to a beat: what the node is told, how many sandboxes it is said to have, and who is
+    silent, each with its last beat."""
 
     order: Order | None = None
+    placed: int = 0
     silent: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,5 @@
 -- ARGV: node, incarnation, document, the order that it has carried out, milliseconds of silence.
--- Answers {'NOT_MEMBER'}, or {'OK', order, then each silent node and its last beat}.
+-- Answers {'NOT_MEMBER'}, or {'OK', order, how many sandboxes live on it, then each silent node and its last beat}.
 local node, done = ARGV[1], ARGV[4]
 if not is_member(node, ARGV[2]) then return { 'NOT_MEMBER' } end
 local now = now_ms()
@@ -11,4 +11,4 @@ if order and cjson.decode(order).id == done then
   order = false
 end
 local silent = redis.call('ZRANGEBYSCORE', beats, '-inf', now - tonumber(ARGV[5]), 'WITHSCORES', 'LIMIT', 0, 100)
-return { 'OK', order or '', unpack(silent) }
+return { 'OK', order or '', redis.call('SCARD', on_node(node)), unpack(silent) }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from stockade_audit.daemon.adapters.heads_sqlite import SqliteHeads
 from stockade_audit.daemon.adapters.holds_sqlite import SqliteHolds
+from stockade_audit.daemon.adapters.ledger_sqlite import SqliteLedger
 from stockade_audit.daemon.adapters.spans_sqlite import SqliteSpans
 from stockade_audit.keystore_sqlite import FILE as KEYS_FILE
 from stockade_audit.keystore_sqlite import SqliteKeyStore
@@ -22,6 +23,7 @@ OPEN: dict[str, Callable[[Path], object]] = {
     "vectors": lambda path: Database(path, lambda _: None),
     "heads": SqliteHeads,
     "holds": SqliteHolds,
+    "ledger": SqliteLedger,
     "spans": SqliteSpans,
     "keys": lambda path: SqliteKeyStore(path.parent),
 }

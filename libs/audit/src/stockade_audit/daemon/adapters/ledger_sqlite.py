@@ -6,7 +6,9 @@ from pathlib import Path
 from threading import Lock
 
 from stockade_audit.fleet import FleetHead, Member
+from stockade_audit.sqlite_schema import prepare
 
+_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS heads (sequence INTEGER PRIMARY KEY, note BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS members (origin TEXT PRIMARY KEY, leaf BLOB NOT NULL) WITHOUT ROWID;
@@ -19,7 +21,8 @@ class SqliteLedger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA)
+        prepare(self._db, _SCHEMA, _VERSION)
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         self._lock = Lock()
 
     def last(self) -> FleetHead | None:

@@ -8,6 +8,7 @@ from stockade_sandbox.adapters.fleet_memory import MemoryFleet
 from stockade_sandbox.adapters.fleet_redis import RedisFleet
 from stockade_sandbox.domain.errors import (
     FleetUnavailable,
+    FleetUnsuitable,
     NodeNameTaken,
     NotMember,
     QuotaExceeded,
@@ -244,6 +245,31 @@ async def test_a_registry_that_lost_everything_refuses_claims_until_all_have_tol
     with pytest.raises(FleetUnavailable, match="told again"):
         await fleet.claim(NODE, claim())
     await fleet.publish(NODE, [RUNNING])
+
+
+async def test_a_node_that_was_lost_long_ago_is_told_of_no_longer(
+    fleet: Fleet, wait_out: Callable[[Fleet], None]
+) -> None:
+    await joined(fleet, replace(NODE, heard_at=1.0), OTHER)
+    wait_out(fleet)
+    await fleet.lose("node-1", (await fleet.beat(OTHER)).silent["node-1"], [])
+    assert await fleet.nodes() == [OTHER]
+
+
+@pytest.mark.parametrize("url", ["unix://{}", "unix://:wrong@{}"])
+async def test_a_redis_that_does_not_let_a_node_in_says_so(url: str, server: RedisServer) -> None:
+    import redis
+
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.config_set("requirepass", "right")
+    fleet = RedisFleet(url.format(server.socket))
+    try:
+        with pytest.raises(FleetUnsuitable, match="correct the name or password"):
+            await fleet.join(NODE, returning=False)
+    finally:
+        await fleet.close()
+        with redis.Redis(unix_socket_path=str(server.socket), password="right") as client:
+            client.config_set("requirepass", "")
 
 
 async def test_nobody_claims_who_has_not_joined(fleet: Fleet) -> None:

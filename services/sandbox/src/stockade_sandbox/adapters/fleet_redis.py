@@ -47,6 +47,7 @@ _BATCH = 100  # documents in one script: a few milliseconds of Redis' one thread
 _PRUNED = 500
 _KEY = "stockade:{fleet}:"
 _SILENT_MS = int(SILENT_SECONDS * 1000)
+_REFUSED = (AuthenticationError, NoPermissionError)
 _SCRIPTS = Path(__file__).with_name("lua")
 
 
@@ -94,8 +95,11 @@ class RedisFleet:
 
     async def nodes(self) -> list[Node]:
         """See `Fleet.nodes`."""
-        found = await self._answered(lambda: self._redis.hvals(f"{_KEY}nodes"))
-        return told(map(node_of, found), time.time())
+        found = [node_of(text) for text in await self._answered(lambda: self._redis.hvals(f"{_KEY}nodes"))]
+        kept = told(found, time.time())
+        if forgotten := {node.name for node in found} - {node.name for node in kept}:
+            await self._answered(lambda: self._redis.hdel(f"{_KEY}nodes", *forgotten))
+        return kept
 
     async def node(self, name: str) -> Node | None:
         """See `Fleet.node`."""
@@ -214,9 +218,12 @@ class RedisFleet:
         try:
             async with asyncio.timeout(self._answer_s):
                 return await call()
-        except (AuthenticationError, NoPermissionError) as error:
-            raise FleetUnsuitable(f"the Redis of STOCKADE_SANDBOX_REGISTRY_URL lets nobody in: {error}") from error
         except (RedisError, OSError) as error:
+            if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):  # the latter while connecting
+                raise FleetUnsuitable(
+                    f"the Redis of STOCKADE_SANDBOX_REGISTRY_URL does not let this node in ({error}); correct the name "
+                    "or password in it"
+                ) from error
             raise FleetUnavailable(f"{error}" or type(error).__name__) from error
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from stockade.audit.v1 import audit_service_pb2 as audit
+from stockade.audit.v1 import entry_pb2, finding_service_pb2_grpc, fleet_service_pb2_grpc
+from stockade.audit.v1 import finding_service_pb2 as findings
 from stockade.audit.v1 import fleet_service_pb2 as fleet
-from stockade.audit.v1 import fleet_service_pb2_grpc
 from stockade.audit.v1 import integrity_service_pb2 as integrity
 from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 
@@ -167,8 +169,47 @@ def test_three_replicas_stand_under_one_head_and_what_is_taken_away_is_missed(
             assert integrity.Verdict.Name(report.verdict) == f"VERDICT_{verdict}", (name, report)
             assert detail in report.detail, (name, report)
         assert wrong(signer) == {}, name
-    told = stockade(signer, "audit", "fleet")
-    assert [line.split()[:2] for line in told.stdout.splitlines()[1:]] == [[node, "active"] for node in NODES]
+    assert [line.split()[:2] for line in fleet_lines(signer)] == [[node, "active"] for node in NODES]
+
+
+def test_what_is_missed_is_a_finding_and_a_retired_node_is_recorded(replicas: dict[str, Auditd], url: str) -> None:
+    """By itself, within seconds; b and c have been stopped."""
+    signer = replicas["a"]
+    eventually(lambda: counted(signer) == SIZES, 30)
+    for node in "bc":
+        if replicas[node].process.poll() is None:  # type: ignore[union-attr]
+            replicas[node].stop()
+    retired = stockade(signer, "audit", "retire", "b", "--reason", "its machine was sold", "--yes")
+    assert "b is retired" in retired.stdout
+    assert stockade(signer, "audit", "retire", "nobody", "--reason", "why not", "--yes").returncode != 0
+    with psycopg.connect(url) as connection:
+        connection.execute("DELETE FROM stockade_audit.heads WHERE origin LIKE '%/c' AND sequence > 1")
+    found = eventually(lambda: raised(signer), 30)
+    assert [(finding.subject, "were taken away" in finding.summary) for finding in found] == [("c", True)]
+    eventually(lambda: {"NODE_JOINED", "NODE_RETIRED"} <= reasons(signer), 30)
+    assert {line.split()[0]: line.split()[1] for line in fleet_lines(signer)} == {
+        "a": "active",
+        "b": "retired",
+        "c": "active",
+    }
+
+
+def raised(daemon: Auditd) -> "list[findings.Finding]":
+    """Findings of a verification that failed, but for those that a verification raised."""
+    stub = finding_service_pb2_grpc.FindingServiceStub(daemon.channel("operators/ada"))
+    kind = findings.FINDING_KIND_VERIFICATION_FAILED
+    found = stub.ListFindings(findings.ListFindingsRequest()).findings
+    return [finding for finding in found if finding.kind == kind and finding.subject in NODES]
+
+
+def reasons(daemon: Auditd) -> set[str]:
+    """Of the entries that the signer wrote of calls and of itself."""
+    request = audit.ListEntriesRequest(filter=entry_pb2.EntryFilter(actions=["ACTION_CALLED"]), page_size=1000)
+    return {entry.reason for entry in daemon.entries().ListEntries(request).entries}
+
+
+def fleet_lines(daemon: Auditd) -> list[str]:
+    return stockade(daemon, "audit", "fleet").stdout.splitlines()[1:]
 
 
 def keep(url: str) -> None:

@@ -101,9 +101,12 @@ async def sign_fleet(keeper: FleetKeeper, findings: Findings) -> None:
     while True:
         started = time.monotonic()
         try:
-            for node in await threads.run(keeper.sign):
+            await threads.run(keeper.sign)
+            while keeper.joined:
+                node = keeper.joined[0]
                 joined = Entry(action=Action.CALLED, method="fleet", reason="NODE_JOINED", resource=node)
                 await findings.journal.append(joined)
+                keeper.joined.remove(node)
             keeper.problem, raised = "", []
         except Exception as error:
             keeper.problem = str(error)

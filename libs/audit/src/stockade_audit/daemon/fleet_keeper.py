@@ -36,7 +36,7 @@ class FleetKeeper:
     """Blocking; two callers wait for each other.
 
     `wrong` says what is the matter with a node, by its name: heads that do not continue, none for too long. `problem`
-    is why no head of the fleet can be signed at all.
+    is why no head of the fleet can be signed at all. `joined` has the nodes that were taken in and nobody has told of.
     """
 
     fleet: Fleet
@@ -45,10 +45,11 @@ class FleetKeeper:
     silent_s: float = SILENT_S
     wrong: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    joined: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def sign(self) -> list[str]:
-        """A new head of the fleet where a node has gone on, and once a minute; returns the nodes that joined with it.
+    def sign(self) -> None:
+        """A new head of the fleet where a node has gone on, and once a minute.
 
         Raises CopyUnavailable; FleetDiffers where the database has not what was signed last.
         """
@@ -58,7 +59,7 @@ class FleetKeeper:
             is_due = last is None or time.time_ns() - last.time_ns > SIGN_OF_LIFE_S * 1_000_000_000
             if changed or (is_due and members):
                 self._add(last, members, changed)
-            return [node_of(member.origin) for member in changed if member.origin not in members]
+            self.joined += [node_of(member.origin) for member in changed if member.origin not in members]
 
     def retire(self, node: str) -> Member:
         """Say that a node is gone for good: its log stays counted, and it may sign no more. NodeNotFound."""

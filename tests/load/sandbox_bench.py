@@ -75,15 +75,9 @@ async def measure() -> list[Figure]:
         figures = [*await claims(service), await burst(service)]
         await service.channel.close()
     os.environ["STOCKADE_SANDBOX_WARM"] = ""
-    os.environ["OTEL_SDK_DISABLED"] = "true"
     with stack() as run_dir:
         service = Service(run_dir)
-        untraced = await commands(service)
-        await service.channel.close()
-    del os.environ["OTEL_SDK_DISABLED"]
-    with stack() as run_dir:
-        service = Service(run_dir)
-        figures += [*await executions(service, untraced), await neighbours(service)]
+        figures += [await tracing(service), *await executions(service), await neighbours(service)]
         figures += [await cold(service), *await gvisor(service), *await idle(service, run_dir)]
         await service.channel.close()
     return figures
@@ -135,9 +129,27 @@ async def commands(service: Service) -> float:
     return p50(taken)
 
 
-async def executions(service: Service, untraced: float) -> list[Figure]:
-    """A command, beside `docker exec` in a plain container and one that nobody traces; and sixteen callers at once."""
-    traced = await commands(service)
+async def tracing(service: Service) -> Figure:
+    """A command, beside the same in a stack that traces nothing; in turn, so that both see the same machine."""
+    os.environ["OTEL_SDK_DISABLED"] = "true"
+    with stack() as run_dir:
+        del os.environ["OTEL_SDK_DISABLED"]
+        other = Service(run_dir)
+        places = [(service, await service.create()), (other, await other.create())]
+        taken: list[list[float]] = [[], []]
+        for _ in range(6):  # by the hundred: what is traced is exported 0.2 s later
+            for (each, name), found in zip(places, taken, strict=True):
+                found += await seconds_each(100, partial(each.true, name))
+        for each, name in places:
+            await each.delete(name)
+        await other.channel.close()
+    traced, untraced = (p50(sorted(found[100:])) for found in taken)
+    return Figure("tracing_overhead_pct", (traced / untraced - 1) * 100, "%", "≤ 10")
+
+
+async def executions(service: Service) -> list[Figure]:
+    """A command, beside `docker exec` in a plain container; and sixteen callers at once."""
+    took = await commands(service)
     name = await service.create()
     rate = await per_second(16, 60, partial(service.true, name))
     await service.delete(name)
@@ -147,9 +159,8 @@ async def executions(service: Service, untraced: float) -> list[Figure]:
     finally:
         plain.remove(force=True)
     return [
-        Figure("exec_p50_ms", traced, "ms", "≤ 3", {"docker exec": p50(theirs)}),
+        Figure("exec_p50_ms", took, "ms", "≤ 3", {"docker exec": p50(theirs)}),
         Figure("exec_per_s_16way", rate, "1/s", "≥ 300"),
-        Figure("tracing_overhead_pct", (traced / untraced - 1) * 100, "%", "≤ 10"),
     ]
 
 

@@ -18,8 +18,8 @@ _MOST_DESCRIPTORS = 8
 """Open files that come with one frame."""
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.005, 1.0
-_PAUSE_ASKED_FOR_S = 0.05
-"""Between attempts when the host wanted the line to be let go of: it wants it back soon."""
+_PAUSE_ASKED_FOR_S = 0.01
+"""Between attempts when the host wanted the line to be let go of: it wants it back soon, and a restored one at once."""
 
 
 class Line:

@@ -45,7 +45,7 @@ def test_who_is_who_by_certificate(mesh: Mesh) -> None:
         "an auditor": ((spiffe("auditor/bob"),), (), "auditor bob"),
         "a service": ((spiffe("service/mailer"),), (), "service mailer"),
         "an agent": ((spiffe("agent/test-generator/main"),), (), "agent main test-generator"),
-        "a node, for itself": ((spiffe("node/node-1"),), (), "service node-1"),
+        "a node, for itself": ((spiffe("node/node-1"),), (), "NODE_NOT_PLACED"),
         "a node, for its agent": ((spiffe("node/node-1"),), named(), "agent " + " ".join(AGENT)),
         "another node, for that agent": ((spiffe("node/node-2"),), named(), "NODE_NOT_PLACED"),
         "a node, for another agent": ((spiffe("node/node-1"),), named(agent="other.main"), "NODE_NOT_PLACED"),
@@ -168,6 +168,5 @@ def test_while_the_registry_is_away_only_what_it_just_said_counts(mesh: Mesh) ->
         mesh.registry.stop()
         assert mesh.who(stub, *named()) == "agent " + " ".join(AGENT)
         assert mesh.who(stub, *named(sandbox="sb-zzzzzzzz2345")) == "DEPENDENCY_UNAVAILABLE"
-        assert mesh.who(stub) == "service node-1", "for itself it needs no registry"
     [refused] = [entry for entry in mesh.entries() if entry.get("reason") == "DEPENDENCY_UNAVAILABLE"]
     assert (refused["principal"], refused["sandbox"], refused["status"]) == ("node-1", "sb-zzzzzzzz2345", "UNAVAILABLE")

@@ -37,7 +37,7 @@ def by_contract() -> Table:
         "auditor": {options_pb2.CALLER_AUDITOR},
         "service": {options_pb2.CALLER_SERVICE},
         "agent": {options_pb2.CALLER_AGENT},
-        "node": {options_pb2.CALLER_SERVICE, options_pb2.CALLER_AGENT},
+        "node": {options_pb2.CALLER_AGENT},
     }
     return {
         kind: {path(m) for m in METHODS if may & set(m.GetOptions().Extensions[options_pb2.callers])}
@@ -77,13 +77,13 @@ async def let_in(method: contract.Method, principal: Principal) -> bool:
 
 
 async def by_services() -> Table:
-    """As the services' pipeline judges: a node is a service, or an agent of its own."""
+    """As the services' pipeline judges: a node calls as an agent of its own."""
     table: Table = {}
     for kind in identity.SPIFFE_KINDS:
         names = "test-generator/main" if kind == "agent" else "name"
         _, holder = identity.of_spiffe_id(f"spiffe://stockade/{kind}/{names}", "stockade")
-        calls_as = [holder, Principal(PrincipalKind.AGENT, "a", "t", "sb-x")] if kind == identity.NODE else [holder]
-        table[kind] = {path(m) for m in METHODS for each in calls_as if await let_in(contract.method(path(m)), each)}
+        caller = Principal(PrincipalKind.AGENT, "a", "t", "sb-x") if kind == identity.NODE else holder
+        table[kind] = {path(m) for m in METHODS if await let_in(contract.method(path(m)), caller)}
     return table
 
 

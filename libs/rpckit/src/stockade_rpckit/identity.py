@@ -55,22 +55,21 @@ AGENT_HEADER = "x-stockade-agent"
 AGENT_TYPE_HEADER = "x-stockade-agent-type"
 
 NODE = "node"
-"""The SPIFFE kind that speaks for the agents that are placed on it; for itself it is a service."""
+"""The SPIFFE kind that speaks for the agents that are placed on it, and never for itself."""
 
 SPIFFE_KINDS: Mapping[str, PrincipalKind] = {
     "operator": PrincipalKind.OPERATOR,  # spiffe://<trust domain>/operator/<person>
     "auditor": PrincipalKind.AUDITOR,  # /auditor/<person>
     "service": PrincipalKind.SERVICE,  # /service/<name>
     "agent": PrincipalKind.AGENT,  # /agent/<type>/<agent>
-    NODE: PrincipalKind.SERVICE,  # /node/<node>
+    NODE: PrincipalKind.SERVICE,  # /node/<node>: so the record has one that was refused
 }
 """What the holder of a SPIFFE id is, by the first word of its path."""
 
 
 def rights(spiffe_kind: str) -> frozenset[int]:
-    """As which of the contract's callers the holder of such an id may call: a node for its agents too."""
-    itself = SPIFFE_KINDS[spiffe_kind].caller
-    return frozenset({itself, PrincipalKind.AGENT.caller} if spiffe_kind == NODE else {itself})
+    """As which of the contract's callers the holder of such an id may call: a node as its agents only."""
+    return frozenset({(PrincipalKind.AGENT if spiffe_kind == NODE else SPIFFE_KINDS[spiffe_kind]).caller})
 
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")

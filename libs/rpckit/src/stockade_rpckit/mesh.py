@@ -61,7 +61,7 @@ class Mesh:
             kind, holder = identity.of_spiffe_id(uris[0], self.trust_domain)
         except ValueError as error:
             raise _refused(uris[0], f"the certificate's URI names nobody here: {error}") from None
-        if kind == identity.NODE and any(header in metadata for header in _NAMED):
+        if kind == identity.NODE:
             return self._spoken_for(holder, metadata)
         return holder
 
@@ -69,7 +69,7 @@ class Mesh:
         """The agent that `node` names, where the registry has it there. Raises Unproven."""
         agent = identity.named_agent(metadata)
         if agent is None:
-            raise _not_placed(node, metadata, "it names no whole agent")
+            raise _not_placed(node, metadata, "it names none, by x-stockade-agent, -agent-type and -sandbox")
         if self.placements is None:
             raise _not_placed(node, metadata, "this service knows no registry; set its REGISTRY_URL")
         try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from stockade_rpckit.logs import get_logger
 
 from stockade_sandbox.domain import placement
-from stockade_sandbox.domain.errors import FleetUnsuitable, NodeNameTaken, SandboxError
+from stockade_sandbox.domain.errors import NodeNameTaken, SandboxError
 from stockade_sandbox.domain.node import Order
 from stockade_sandbox.domain.placement import BEAT_SECONDS, View
 from stockade_sandbox.domain.sandbox import Sandbox
@@ -48,12 +48,12 @@ class Rounds:
         self._due = asyncio.Event()
 
     async def run(self) -> None:
-        """For ever. Raises NodeNameTaken and FleetUnsuitable: such a node must not go on."""
+        """For ever. Raises NodeNameTaken: such a node must not go on."""
         while True:
             began = time.monotonic()
             try:
                 await self._round()
-            except (NodeNameTaken, FleetUnsuitable):
+            except NodeNameTaken:
                 raise
             except SandboxError as error:
                 log.warning("a round of the fleet waits", extra={"error": str(error)})

@@ -202,12 +202,12 @@ class FleetUnavailable(SandboxError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(
-            f"the registry of the fleet does not answer ({detail}); what runs runs on, and new sandboxes wait for it"
+            f"the registry of the fleet cannot be used ({detail}); what runs runs on, and new sandboxes wait for it"
         )
 
 
-class FleetUnsuitable(SandboxError):
-    """The registry answers and must not be used."""
+class FleetUnsuitable(FleetUnavailable):
+    """The registry answers and must not be used: a start is refused, and a service that runs does without."""
 
 
 class NotMember(SandboxError):

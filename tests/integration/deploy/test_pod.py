@@ -13,10 +13,11 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
 from stockade_cli.stack.accounts import Account
 from stockade_cli.stack.launch import command_line
+
+from support.chart import named, needs_helm, rendered
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -24,15 +25,17 @@ PROGRAMS = {"audit": "stockade-auditd", "policy": "stockade-network-policy", "ca
 STORES = {"STOCKADE_POLICY_LIMITS": "memory", "STOCKADE_CACHE_BACKEND": "memory"}
 """In the place of Redis, which this test is not about."""
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="switches uids, as a pod's runtime does: run as root")
+pytestmark = [
+    needs_helm,
+    pytest.mark.skipif(os.geteuid() != 0, reason="switches uids, as a pod's runtime does: run as root"),
+]
 
 
 class Pod:
     """What `kubectl apply` would start of a manifest, in a directory instead of a pod."""
 
     def __init__(self, name: str, place: Path) -> None:
-        objects = yaml.safe_load_all((ROOT / f"deploy/kubernetes/base/{name}.yaml").read_text())
-        [self.spec] = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "StatefulSet"]
+        self.spec = named(rendered(), "StatefulSet", name)["spec"]["template"]["spec"]
         self.group = self.spec["securityContext"]["fsGroup"]
         self.run, self.state, self.stage = place / "run", place / "state", place / "stage"
         self.stage.mkdir()
@@ -41,9 +44,10 @@ class Pod:
             os.chown(volume, 0, self.group)
             volume.chmod(0o2775)
 
-    def inside(self, text: str) -> str:
-        """A path of the pod as one of this machine."""
-        return text.replace("/run/stockade", str(self.run)).replace("/var/lib/stockade", str(self.state))
+    @property
+    def services(self) -> list[dict[str, Any]]:
+        """Its containers without the Envoys."""
+        return [each for each in self.spec["containers"] if each["name"] in PROGRAMS]
 
     def command(self, container: dict[str, Any], *words: str | Path) -> list[str]:
         """Under the container's uid, in the pod's group, without any capability."""
@@ -52,16 +56,18 @@ class Pod:
         return command_line(list(map(str, words)), account, [ROOT], self.stage)
 
     def prepare(self) -> None:
-        """Run the init container."""
-        [init] = self.spec["initContainers"]
-        subprocess.run(self.command(init, *map(self.inside, init["command"])), check=True)
+        """Run the init container that makes the directories."""
+        [init] = [each for each in self.spec["initContainers"] if each["name"] == "directories"]
+        script = ROOT / "deploy/images/services" / init["command"][0]
+        places = {"RUN": str(self.run), "STATE": str(self.state)}
+        subprocess.run(self.command(init, script), check=True, env=os.environ | places)
 
     def environment(self, container: dict[str, Any]) -> dict[str, str]:
         """The container's own, and where this machine has the pod's directories."""
-        own = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        own = {each["name"]: each["value"].replace("$(NODE)", "pod-0") for each in container["env"] if "value" in each}
         prefix = f"STOCKADE_{container['name'].upper()}"
         places = {f"{prefix}_RUN_DIR": str(self.run), f"{prefix}_STATE_DIR": str(self.state)}
-        return {"PATH": os.environ["PATH"]} | own | {n: v for n, v in STORES.items() if n in own} | places
+        return {"PATH": os.environ["PATH"], **own} | {n: v for n, v in STORES.items() if n in own} | places
 
     def start(self, container: dict[str, Any]) -> "subprocess.Popen[bytes]":
         """Its program, named as outside an image."""
@@ -70,8 +76,11 @@ class Pod:
 
     def probe(self, container: dict[str, Any]) -> bool:
         """The container's readiness probe."""
-        _, socket = container["readinessProbe"]["exec"]["command"]
-        healthy = [sys.executable, ROOT / "deploy/images/services/healthy", self.inside(socket)]
+        healthy = [
+            sys.executable,
+            ROOT / "deploy/images/services/healthy",
+            self.run / f"services/{container['name']}.sock",
+        ]
         return subprocess.run(self.command(container, *healthy), check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
@@ -86,10 +95,10 @@ def pod(request: pytest.FixtureRequest, open_dir: Path) -> Iterator[Pod]:
     pod = Pod(request.param, open_dir)
     pod.prepare()
     with ExitStack() as stack:
-        for container in pod.spec["containers"]:
+        for container in pod.services:
             process = stack.enter_context(pod.start(container))
             stack.callback(process.terminate)
-        for container in pod.spec["containers"]:
+        for container in pod.services:
             wait(container, pod)
         yield pod
 
@@ -131,5 +140,5 @@ def test_it_serves_and_its_record_is_read_by_the_daemon_beside_it(pod: Pod) -> N
             assert time.monotonic() < deadline
         assert found[0]["domain"] == "evil.test"
     sockets = {path.name for path in (pod.run / "services").iterdir()}
-    for service in (container["name"] for container in pod.spec["containers"]):
+    for service in (container["name"] for container in pod.services):
         assert {f"{service}.sock", f"{service}.metrics.sock"} <= sockets

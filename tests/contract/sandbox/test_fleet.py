@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
+import redis
 from stockade_sandbox.adapters.fleet_memory import MemoryFleet
 from stockade_sandbox.adapters.fleet_redis import RedisFleet
 from stockade_sandbox.domain.errors import (
@@ -258,8 +259,6 @@ async def test_a_node_that_was_lost_long_ago_is_told_of_no_longer(
 
 @pytest.mark.parametrize("url", ["unix://{}", "unix://:wrong@{}"])
 async def test_a_redis_that_does_not_let_a_node_in_says_so(url: str, server: RedisServer) -> None:
-    import redis
-
     with redis.Redis(unix_socket_path=str(server.socket)) as client:
         client.config_set("requirepass", "right")
     fleet = RedisFleet(url.format(server.socket))
@@ -270,6 +269,19 @@ async def test_a_redis_that_does_not_let_a_node_in_says_so(url: str, server: Red
         await fleet.close()
         with redis.Redis(unix_socket_path=str(server.socket), password="right") as client:
             client.config_set("requirepass", "")
+
+
+async def test_a_redis_that_evicts_is_not_used(server: RedisServer) -> None:
+    fleet = RedisFleet(server.url)
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.config_set("maxmemory", "1gb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(FleetUnsuitable, match="set its maxmemory-policy to noeviction"):
+                await fleet.join(NODE, returning=False)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+            await fleet.close()
 
 
 async def test_nobody_claims_who_has_not_joined(fleet: Fleet) -> None:
@@ -290,8 +302,6 @@ def age_memory(fleet: Fleet) -> None:
 
 
 def age_redis(request: pytest.FixtureRequest) -> Callable[[Fleet], None]:
-    import redis
-
     server = request.getfixturevalue("server")
 
     def age(_fleet: Fleet) -> None:

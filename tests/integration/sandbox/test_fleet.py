@@ -27,6 +27,8 @@ from support.sandbox_service import Caller, ServedSandboxes, eventually, refused
 pytestmark = pytest.mark.docker
 
 LOST_SECONDS = 10.0
+BUSY = 2
+"""A machine that runs other tests may take so many times as long."""
 
 
 @pytest.fixture(scope="module")
@@ -212,18 +214,6 @@ def test_a_second_node_of_one_name_is_refused_at_start(engine: EngineInUse, flee
         pass
 
 
-def test_a_registry_that_evicts_is_refused_at_start(engine: EngineInUse, fleet: ServedFleet) -> None:
-    with redis.Redis(unix_socket_path=str(fleet.redis.socket)) as client:
-        client.config_set("maxmemory", "1gb")
-        client.config_set("maxmemory-policy", "allkeys-lru")
-        try:
-            said = "set its maxmemory-policy to noeviction"
-            with pytest.raises(AssertionError, match=said), served_sandboxes(engine, registry_url=fleet.redis.url):
-                pass
-        finally:
-            client.config_set("maxmemory-policy", "noeviction")
-
-
 def test_sdk_and_command_go_to_the_node_that_a_sandbox_is_on(
     a: ServedSandboxes, b: ServedSandboxes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -321,6 +311,7 @@ def test_a_registry_that_comes_back_empty_is_told_everything_again(
     assert {sandbox.name for sandbox in listed(there)} == {sandbox.name for sandbox in made}
 
 
+@pytest.mark.long
 def test_what_a_fail_over_of_the_registry_lost_is_told_again(
     a: ServedSandboxes, b: ServedSandboxes, fleet: ServedFleet
 ) -> None:
@@ -341,9 +332,7 @@ def test_a_dead_nodes_sandboxes_are_lost_and_removed_when_it_is_back(
     there, here = a.operator(), b.operator()
     lost, kept = [there.create(request_id="r-1"), there.create()], here.create()
     a.kill()
-    killed_at = time.monotonic()
-    eventually(lambda: _states(here, lost) == {sandbox_pb2.SANDBOX_STATE_LOST}, seconds=LOST_SECONDS)
-    assert time.monotonic() - killed_at < LOST_SECONDS
+    eventually(lambda: _states(here, lost) == {sandbox_pb2.SANDBOX_STATE_LOST}, seconds=LOST_SECONDS * BUSY)
     told = here.get(lost[0].name)
     assert told.state_reason == sandbox_pb2.STATE_REASON_NODE_LOST
     assert nodes(here)["a"].state == node_service_pb2.NODE_STATE_LOST
@@ -354,7 +343,7 @@ def test_a_dead_nodes_sandboxes_are_lost_and_removed_when_it_is_back(
     assert len(a.containers()) == 2  # as long as it is away
     a.start()
     there = a.operator()
-    eventually(lambda: not a.containers() and _states(there, lost) == {sandbox_pb2.SANDBOX_STATE_LOST})
+    eventually(lambda: not a.containers() and _states(there, lost) == {sandbox_pb2.SANDBOX_STATE_LOST}, seconds=10)
     assert {sandbox.name for sandbox in listed(there)} == {kept.name, freed.name}
     for node, detail in ((b, "node a died, or was cut off"), (a, "given up while its node was cut off")):
         assert losses(node, detail) == {sandbox.name for sandbox in lost}

@@ -40,7 +40,7 @@ from stockade_sandbox.domain.placement import REQUEST_SECONDS, SETTLE_SECONDS, S
 from stockade_sandbox.domain.ports import Claim
 from stockade_sandbox.domain.sandbox import Sandbox, listing_key
 
-ANSWER_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
 HEARTBEAT_SECONDS = 6
 _CONNECTIONS = 8
 _BATCH = 100  # documents in one script: a few milliseconds of Redis' one thread

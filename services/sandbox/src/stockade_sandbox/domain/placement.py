@@ -19,7 +19,7 @@ CONFIRM_SECONDS = 1.5
 """A node is dead once it was seen silent for so long, with the same last beat."""
 CONTACT_SECONDS = 5.0
 """How long the registry must have answered without a gap before anybody is judged: the healthy have beaten by then."""
-GAP_SECONDS = 3.0
+GAP_SECONDS = 4.0
 """Answers further apart than that have a gap between them, the registry's or the asker's own."""
 SETTLE_SECONDS = 3.0
 """How long a registry that lost everything refuses claims: all nodes have told it again by then what they have."""

@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from support import otlp
 from support.authority import Authority
 from support.mesh_client import NODE, standard, ways
 from support.mesh_network import Host, network
-from support.mesh_sidecar import PORT, TRUST_DOMAIN, Sidecar, spiffe
+from support.mesh_sidecar import PORT, Sidecar, spiffe
 from support.mesh_stores import Stores, stores
 from support.stack import STOCKADE, Stack, placed_stack, short_directory, world
 
@@ -208,8 +208,8 @@ def mesh() -> Iterator[Mesh]:
 
 
 @contextmanager
-def running_mesh() -> Iterator[Mesh]:
-    """A mesh that serves, and of which nothing is left."""
+def running_mesh(**more: str) -> Iterator[Mesh]:
+    """A mesh that serves, and of which nothing is left; `more` are further variables of every node's environment."""
     with ExitStack() as exits:
         place = exits.enter_context(short_directory())
         hosts = exits.enter_context(network(*NODES, "store", "auditors", "world", "client"))
@@ -217,12 +217,10 @@ def running_mesh() -> Iterator[Mesh]:
         spans = exits.enter_context(otlp.receiver(place / "spans.sock"))
         (place / "spans.sock").chmod(0o777)  # the nodes' daemons are not root
         authority = Authority.create(place / "tls")
-        nodes = dict(
-            zip(NODES, exits.enter_context(_nodes(hosts, kept, authority, spans.endpoint, place)), strict=True)
-        )
-        client = Sidecar(
-            place / "client", hosts["client"], OPERATOR, authority, _outward(place / "client", nodes, spans)
-        )
+        shared = {**_shared(kept), "STOCKADE_AUDIT_OTLP_ENDPOINT": spans.endpoint, **more}
+        nodes = exits.enter_context(_nodes(hosts, authority, shared, place))
+        outward = _outward(place / "client", nodes, spans)
+        client = Sidecar(place / "client", hosts["client"], OPERATOR, authority, outward)
         client.configure()
         threads = exits.enter_context(ThreadPoolExecutor())
         exits.callback(lambda: list(threads.map(Node.end, nodes.values())))
@@ -236,19 +234,22 @@ def running_mesh() -> Iterator[Mesh]:
 
 
 @contextmanager
-def _nodes(hosts: dict[str, Host], kept: Stores, authority: Authority, spans: str, place: Path) -> Iterator[list[Node]]:
+def _nodes(
+    hosts: dict[str, Host], authority: Authority, shared: Mapping[str, str], place: Path
+) -> Iterator[dict[str, Node]]:
     outer = [hosts["world"].add_address(f"10.77.1.{number}") for number in (1, 2, 3)]
     with world(outer, hosts["world"].address, hosts["world"].entered) as around, ExitStack() as exits:
-        nodes = []
+        nodes = {}
         for number, host in enumerate(hosts[name] for name in NODES):
             tls = authority.directory(host.name, spiffe(f"node/{host.name}"))
-            settings = _settings(host, number, kept, spans, tls)
+            settings = {**shared, **_own(host, number, tls)}
             stack = exits.enter_context(placed_stack(around, host.inside(), **settings))
-            inward = ("--listen", f"{host.address}:{PORT}", "--run-dir", stack.run_dir, "--spans", spans)
+            spans = ("--spans", shared["STOCKADE_AUDIT_OTLP_ENDPOINT"])
+            inward = ("--listen", f"{host.address}:{PORT}", "--run-dir", stack.run_dir, *spans)
             sidecar = Sidecar(place / host.name, host, f"node/{host.name}", authority, inward)
             sidecar.configure()
             exits.callback(sidecar.stop)
-            nodes.append(Node(host, stack, sidecar))
+            nodes[host.name] = Node(host, stack, sidecar)
         yield nodes
 
 
@@ -257,21 +258,29 @@ def _outward(directory: Path, nodes: dict[str, Node], spans: otlp.Receiver) -> l
     return ["--out", f"unix:{directory}/out.sock", "--spans", spans.endpoint, *peers]
 
 
-def _settings(host: Host, number: int, kept: Stores, spans: str, tls: Path) -> dict[str, str]:
-    """What a node of a mesh is told beyond a machine of its own."""
-    identity = spiffe(f"node/{host.name}")
-    of_all = {"SIDECAR_ID": identity, "TRUST_DOMAIN": TRUST_DOMAIN, "REGISTRY_URL": kept.redis_url}
+def _own(host: Host, number: int, tls: Path) -> dict[str, str]:
+    """What a node of a mesh is told of itself."""
+    sidecar = {f"STOCKADE_{service}_SIDECAR_ID": spiffe(f"node/{host.name}") for service in _SERVICES}
     return {
-        **{f"STOCKADE_{service}_{name}": value for service in _SERVICES for name, value in of_all.items()},
+        **sidecar,
+        "STOCKADE_AUDIT_NODE": host.name,
+        "STOCKADE_SANDBOX_NODE": host.name,
+        "STOCKADE_SANDBOX_UID_BASE": str(1_900_000_000 + number * SANDBOX_UIDS),
+        "STOCKADE_SANDBOX_UID_COUNT": str(SANDBOX_UIDS),
         "STOCKADE_SANDBOX_LISTEN": f"{host.address}:{OWN_PORT}",
         "STOCKADE_SANDBOX_TLS_CERT": f"{tls}/tls.crt",
         "STOCKADE_SANDBOX_TLS_KEY": f"{tls}/tls.key",
         "STOCKADE_SANDBOX_TLS_CA": f"{tls}/ca.crt",
-        "STOCKADE_SANDBOX_NODE": host.name,
+    }
+
+
+def _shared(kept: Stores) -> dict[str, str]:
+    """What all nodes of a mesh are told: which stores they share."""
+    registry = {f"STOCKADE_{service}_REGISTRY_URL": kept.redis_url for service in _SERVICES}
+    return {
+        **registry,
         "STOCKADE_SANDBOX_WARM": "default:0",
         "STOCKADE_SANDBOX_SANDBOXES_PER_OWNER": "1000",
-        "STOCKADE_SANDBOX_UID_BASE": str(1_900_000_000 + number * SANDBOX_UIDS),
-        "STOCKADE_SANDBOX_UID_COUNT": str(SANDBOX_UIDS),
         "STOCKADE_POLICY_LIMITS": "redis",
         "STOCKADE_POLICY_REDIS_URL": kept.redis_url,
         "STOCKADE_POLICY_REDIS_AWAY": "local",
@@ -279,10 +288,8 @@ def _settings(host: Host, number: int, kept: Stores, spans: str, tls: Path) -> d
         "STOCKADE_POLICY_STORE": kept.postgres_url("policies"),
         "STOCKADE_CACHE_BACKEND": "redis",
         "STOCKADE_CACHE_REDIS_URL": kept.redis_url,
-        "STOCKADE_AUDIT_NODE": host.name,
         "STOCKADE_AUDIT_SHIP_TO": kept.postgres_url("record"),
         "STOCKADE_AUDIT_WITNESS": kept.postgres_url("record"),
-        "STOCKADE_AUDIT_OTLP_ENDPOINT": spans,
     }
 
 

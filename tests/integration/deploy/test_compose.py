@@ -118,6 +118,7 @@ for name in {names}:
 
 @pytest.mark.long
 @pytest.mark.docker
+@pytest.mark.timeout(900)  # builds images first
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts, as the sandbox service does: run as root")
 def test_the_main_job_runs_through_it(composed: Stack) -> None:
     with composed.sandbox("composed") as name:

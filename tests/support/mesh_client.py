@@ -1,6 +1,8 @@
 """How tests call a mesh: by the client's sidecar as its operator, or straight to a node with any certificate."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib.resources import files
@@ -40,6 +42,16 @@ def failure(error: grpc.RpcError) -> tuple[str, str]:
         if detail.Unpack(info):
             return error.code().name, info.reason
     return error.code().name, ""
+
+
+def shown(target: str) -> str:
+    """The certificate, PEM, that a TLS server shows at the end of a way."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.connect(target.removeprefix("unix:"))
+        with context.wrap_socket(plain) as secured:
+            return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
 
 
 @contextmanager

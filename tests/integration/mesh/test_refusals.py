@@ -1,6 +1,5 @@
 """Whom a mesh lets in, and as whom: what is refused at a node's sidecar or its service's own port, and recorded."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from stockade.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, entry_pb2
 from stockade.networkpolicy.v1 import decision_service_pb2 as policy_pb
 from stockade.networkpolicy.v1 import decision_service_pb2_grpc as policy_rpc
 from stockade.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
@@ -16,7 +17,7 @@ from stockade.sandbox.v1 import sandbox_service_pb2_grpc as sandbox_rpc
 from support.authority import Authority
 from support.gate import needs_envoy
 from support.mesh import Mesh, wait_for
-from support.mesh_client import bare, failure
+from support.mesh_client import NODE, bare, failure, standard
 from support.mesh_sidecar import spiffe
 
 pytestmark = [pytest.mark.docker, pytest.mark.gate, needs_envoy]
@@ -127,13 +128,13 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.mark.parametrize("case", CASES)
 def test_refused_and_recorded(case: str, mesh: Mesh, words: dict[str, str], foreign: Authority) -> None:
     refusal = CASES[case]
-    since = time.time()
+    since_ns = time.time_ns()
     says = tuple((name, words.get(text, text)) for name, text in refusal.says.items())
     with channel(mesh, refusal, foreign) as to, pytest.raises(grpc.RpcError) as caught:
         refusal.call(to, says)
     assert failure(caught.value) == refusal.ends
     if refusal.entry:
-        wait_for(lambda: any(refusal.entry.items() <= entry.items() for entry in entries(mesh, since)), 10, "its entry")
+        wait_for(lambda: recorded(mesh, since_ns, refusal.entry), 10, "its entry")
 
 
 def channel(mesh: Mesh, refusal: Refusal, foreign: Authority) -> grpc.Channel:
@@ -148,12 +149,13 @@ def channel(mesh: Mesh, refusal: Refusal, foreign: Authority) -> grpc.Channel:
     return bare(target, mesh.authority.place / "ca.crt", pair)
 
 
-def entries(mesh: Mesh, since: float) -> list[dict[str, Any]]:
-    """Node a's record from a moment on."""
-    listed = mesh.nodes["a"].stack.stockade("audit", "list", "--since", f"{time.time() - since + 1:.0f}s", "--json")
-    assert listed.returncode == 0, listed.stderr
-    found: list[dict[str, Any]] = json.loads(listed.stdout)
-    return found
+def recorded(mesh: Mesh, since_ns: int, wanted: Mapping[str, str]) -> bool:
+    """Whether node a's record has an entry with these fields from a moment on."""
+    selected = entry_pb2.EntryFilter(start_time=Timestamp(seconds=since_ns // 10**9, nanos=since_ns % 10**9))
+    request = audit_service_pb2.ListEntriesRequest(filter=selected, page_size=1000)
+    with standard(mesh.target) as to:
+        found = audit_service_pb2_grpc.AuditServiceStub(to).ListEntries(request, metadata=((NODE, "a"),)).entries
+    return any(all(getattr(entry, name) == value for name, value in wanted.items()) for entry in found)
 
 
 @pytest.mark.parametrize("way", [SIDECAR, PORT])

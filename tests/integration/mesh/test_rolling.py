@@ -6,12 +6,14 @@ import pytest
 
 from support.gate import needs_envoy
 from support.mesh import Mesh, Node, wait_for
+from support.mesh_client import shown
 from support.mesh_load import AGENT, DOMAIN, create, decide, load, look, put, read
 
 pytestmark = [pytest.mark.docker, pytest.mark.gate, needs_envoy]
 COUNTS = [2_000, pytest.param(20_000, marks=pytest.mark.long)]
 CREATES = 200
 """One call in so many makes a sandbox."""
+PAUSE_S = 0.02
 PROCESSES = ("policy", "cache", "sandbox", "audit", "gate")
 WORKS = [create, *[decide, decide, look, put, read] * (CREATES // 5)][:CREATES]
 
@@ -23,16 +25,22 @@ def in_turn(mesh: Mesh, turn: int) -> None:
         list(threads.map(Node.restart, mesh.nodes.values(), chosen))
 
 
+def renew(mesh: Mesh) -> None:
+    """Give every sidecar a new certificate, and wait until nodes show theirs."""
+    mesh.client.rotate()
+    renewed = {node.name: (node.sidecar.rotate() / "tls.crt").read_text() for node in mesh.nodes.values()}
+    wait_for(lambda: {name: shown(mesh.way(name, "sidecar")) for name in renewed} == renewed, 10, "they are shown")
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", COUNTS)
 def test_restarts_and_renewals_fail_no_call(mesh: Mesh, count: int) -> None:
     try:
-        with load(mesh.target, WORKS) as made:
+        with load(mesh.target, WORKS, pause=PAUSE_S) as made:
             for turn in range(len(PROCESSES)):
                 in_turn(mesh, turn)
-            for sidecar in (*(node.sidecar for node in mesh.nodes.values()), mesh.client):
-                sidecar.rotate()
-            made.wait(count, 600)
+            renew(mesh)
+            made.wait(max(count, len(made.calls) + 100), 600)
 
         assert made.failed() == []
         asked = sorted(f"{call.word}.{DOMAIN}" for call in made.of(decide))

@@ -100,12 +100,12 @@ class Load:
         """Those that did, of one kind."""
         return [call for call in self.calls if call.work is work and not call.failed]
 
-    def outage(self, work: Work, since: float) -> float:
-        """The longest that any worker went without a success from a moment on, in seconds."""
+    def outage(self, work: Work, since: float, until: float) -> float:
+        """The longest that any worker went without a success between two moments, in seconds."""
         longest = 0.0
         for worker in {call.worker for call in self.calls}:
-            ends = sorted(call.ended for call in self.of(work) if call.worker == worker and call.ended > since)
-            longest = max(longest, *(after - before for before, after in itertools.pairwise([since, *ends])))
+            ends = sorted(call.ended for call in self.of(work) if call.worker == worker and since < call.ended < until)
+            longest = max(longest, *(after - before for before, after in itertools.pairwise([since, *ends, until])))
         return longest
 
     def done(self, call: Call) -> None:

@@ -15,7 +15,7 @@ from support.mesh_load import DEADLINE_S, Clients, Load, Work, create, decide, l
 
 AGENT_TYPE, HOST = "mesh-parted", "allowed.mesh.test"
 PER_MINUTE, BURST = 600, 20
-PAUSE_S = 0.02
+PAUSE_S, CREATE_PAUSE_S = 0.02, 0.2
 DEAD_S = 6.0
 PATIENCE_S = 30.0
 """A good deal more than anything here may take: how long it took is for whoever asked to judge."""
@@ -33,7 +33,7 @@ class Death:
 def host_dies(mesh: Mesh, name: str, doomed: str) -> Death:
     """A host dies under load and returns; `doomed` is a sandbox on it."""
     node = mesh.nodes[name]
-    with load(mesh.target, [decide], 3) as decisions, load(mesh.target, [create], 1) as creations:
+    with load(mesh.target, [decide], 3) as decisions, load(mesh.target, [create], 1, CREATE_PAUSE_S) as creations:
         decisions.wait(20, PATIENCE_S)
         creations.wait(2, PATIENCE_S)
         died = time.monotonic()
@@ -44,9 +44,10 @@ def host_dies(mesh: Mesh, name: str, doomed: str) -> Death:
             lost_s = time.monotonic() - died
             time.sleep(max(0.0, DEAD_S - lost_s))
         finally:
+            returned = time.monotonic()
             node.come_back()
     wait_for_ready(mesh, name)
-    return Death(decisions.outage(decide, died), creations.outage(create, died), lost_s)
+    return Death(decisions.outage(decide, died, returned), creations.outage(create, died, returned), lost_s)
 
 
 @dataclass(frozen=True)

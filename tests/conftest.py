@@ -2,6 +2,7 @@
 
 from support import memory
 from support.engine import engine as engine
+from support.halves import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from support.mesh import mesh as mesh
 from support.postgres import postgres as postgres
 from support.stack import stack as stack

@@ -231,19 +231,19 @@ async def test_over_http_nobody_without_a_token(stack: Stack, tmp_path: Path) ->
     ("options", "mode", "content", "said"),
     [
         (["--http", "127.0.0.1:0"], 0o600, "", "--tokens"),
-        (["--http", "192.0.2.1:9", "--tokens", "F"], 0o600, f"{ALICE} a", "--tls-cert"),
-        (["--http", "localhost", "--tokens", "F"], 0o600, f"{ALICE} a", "ADDRESS:PORT"),
-        (["--http", "127.0.0.1:0", "--tokens", "F"], 0o644, f"{ALICE} a", "chmod 600"),
+        (["--http", "192.0.2.1:9", "--tokens", "F"], 0o600, "ALICE a", "--tls-cert"),
+        (["--http", "localhost", "--tokens", "F"], 0o600, "ALICE a", "ADDRESS:PORT"),
+        (["--http", "127.0.0.1:0", "--tokens", "F"], 0o644, "ALICE a", "chmod 600"),
         (["--http", "127.0.0.1:0", "--tokens", "F"], 0o600, "short a", "openssl rand"),
         (["--http", "127.0.0.1:0", "--tokens", "F"], 0o600, "# none", "has no token"),
-        (["--tokens", "F"], 0o600, f"{ALICE} a", "--http"),
+        (["--tokens", "F"], 0o600, "ALICE a", "--http"),
     ],
 )
 def test_wrong_options_name_the_mend(
     stack: Stack, tmp_path: Path, options: list[str], mode: int, content: str, said: str
 ) -> None:
     tokens = tmp_path / "tokens"
-    tokens.write_text(content)
+    tokens.write_text(content.replace("ALICE", ALICE))
     tokens.chmod(mode)
     done = stack.stockade("mcp", *(str(tokens) if word == "F" else word for word in options))
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr

@@ -149,12 +149,18 @@ TREES = {
 
 
 @pytest.mark.parametrize("line", TREES.values(), ids=TREES)
-def test_a_timeout_ends_the_whole_tree(ada: Caller, sandbox: str, line: str) -> None:
+def test_a_timeout_ends_the_whole_tree(ada: Caller, node: Node, line: str) -> None:
+    sandbox = ada.create(limits={"pids": 40, "memory_bytes": 256 * MIB}).name
     command = exec_service_pb2.Command(args=["sh", "-c", line], timeout={"nanos": 600_000_000})
     answer = ada.execs.RunCommand(exec_service_pb2.RunCommandRequest(sandbox=sandbox, command=command))
-    assert answer.ending.reason == exec_service_pb2.ENDING_REASON_TIMEOUT
-    assert answer.ending.usage.processes_left == 0
-    assert b"sleep" not in shell(ada, sandbox, "ps -o comm").stdout
+    if node.tier == "GVISOR" and answer.ending.reason == exec_service_pb2.ENDING_REASON_SANDBOX_LOST:
+        # On a busy machine the subreaper does not get there in time; then all of it ends, as the matrix says.
+        eventually(lambda: ada.get(sandbox).state == sandbox_pb2.SANDBOX_STATE_LOST)
+    else:
+        assert answer.ending.reason == exec_service_pb2.ENDING_REASON_TIMEOUT
+        assert answer.ending.usage.processes_left == 0
+        assert b"sleep" not in shell(ada, sandbox, "ps -o comm").stdout
+    ada.delete(sandbox)
 
 
 def test_what_a_program_leaves_behind_is_counted_and_lives_on(ada: Caller, sandbox: str) -> None:

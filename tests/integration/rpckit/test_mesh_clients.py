@@ -11,7 +11,7 @@ from stockade_rpckit.certificates import CertificatesUnusable, Files
 from stockade_rpckit.channel import connect
 
 from support.probe import messages, stubs
-from support.probe_mesh import OURS, Mesh, probe_mesh, spiffe
+from support.probe_mesh import Mesh, probe_mesh, spiffe
 
 ADA = spiffe("operator/ada")
 
@@ -141,9 +141,9 @@ async def test_in_clear_to_a_port_of_certificates(mesh: Mesh) -> None:
 
 
 async def test_a_service_calls_another_by_its_own_certificate(mesh: Mesh) -> None:
-    ours = files(mesh, OURS)
+    ours = files(mesh, spiffe("service/policy"))
     paths = Files(*map(Path, (ours.cert, ours.key, ours.ca)))
     async with connect(f"localhost:{mesh.port}", paths) as channel:
-        assert (await stubs.ProbeStub(channel).Who(messages.Ask(name="x"), timeout=5)).text == "service node-1"
+        assert (await stubs.ProbeStub(channel).Who(messages.Ask(name="x"), timeout=5)).text == "service policy"
     with pytest.raises(CertificatesUnusable, match="cannot be read"):
         connect(f"localhost:{mesh.port}", Files(Path("/nowhere"), paths.key, paths.ca))

@@ -144,7 +144,7 @@ TREES = {
     "sessions, double forks, ignored signals": "trap '' TERM; setsid sleep 61 & (setsid sh -c 'sleep 61 &') & sleep 61",
     "and whoever keeps them is killed": KILL_SUBREAPER + "trap '' TERM; setsid sleep 61 & (setsid sh -c 'sleep 61 &') &"
     " sleep 61",
-    "a fork bomb": "bomb() { bomb | bomb & }; bomb; sleep 61",
+    "a fork bomb": "bomb() { bomb | bomb & }; bomb & exec sleep 61",
 }
 
 

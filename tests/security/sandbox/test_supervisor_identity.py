@@ -85,7 +85,8 @@ async def test_a_flood_of_callers_costs_the_host_nothing(sandbox: Sandbox) -> No
 async def test_no_signal_moves_it(sandbox: Sandbox, number: int) -> None:
     await sandbox.run("kill", f"-{number}", "1")
     await sandbox.run("kill", f"-{number}", "-1")
-    assert (await sandbox.run("echo", "up")).stdout == b"up\n"
+    # The next exec's child was made ahead of time, and may have been among those that were signalled.
+    assert b"up\n" in [(await sandbox.run("echo", "up")).stdout for _ in range(2)]
 
 
 @pytest.mark.parametrize(

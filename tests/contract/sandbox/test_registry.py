@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stockade_sandbox.adapters.registry_sqlite import REQUEST_SECONDS, SqliteRegistry
+from stockade_sandbox.adapters.registry_sqlite import SqliteRegistry
+from stockade_sandbox.domain.placement import REQUEST_SECONDS
 from stockade_sandbox.domain.sandbox import Limits, NetworkMode, Reason, Sandbox, State, Tier
 from stockade_sandbox.domain.snapshot import snapshot_of
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from stockade_audit.keys import sync_directory
 from stockade_audit.keystore import KEY_BYTES, KeptKey, KeyName, KeysUnavailable, SubjectKey
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 FILE: Final = "keys.sqlite"
 _MODE: Final = 0o660
@@ -98,9 +98,7 @@ class SqliteKeyStore:
 
     def _open(self) -> tuple[sqlite3.Connection, tuple[int, int]]:
         file = _identity(self._path)
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=_PATIENCE_S)
-        prepare(connection, _SCHEMA, _VERSION)
-        connection.executescript(_PRAGMAS)
+        connection = open_file(self._path, _SCHEMA, _VERSION, _PRAGMAS, patience_s=_PATIENCE_S)
         with connection as db:
             db.execute("INSERT OR IGNORE INTO facts VALUES ('pseudonym_key', ?)", (os.urandom(KEY_BYTES),))
         return connection, file

@@ -1,14 +1,35 @@
-"""The version of a SQLite file's tables, kept in `PRAGMA user_version`; for every file that Stockade keeps.
+"""How every SQLite file that Stockade keeps is opened, and the version of its tables, in `PRAGMA user_version`.
 
 It stands with the record's library because that is what all others stand on.
 """
 
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 
 class SchemaTooNew(sqlite3.DatabaseError):
     """A newer program has made the tables; the file was left as it is. The message names file and mend."""
+
+
+def open_file(
+    path: Path,
+    tables: str,
+    version: int,
+    pragmas: str,
+    *,
+    patience_s: float = 10.0,
+    isolation_level: Literal["DEFERRED"] | None = "DEFERRED",
+) -> sqlite3.Connection:
+    """The file at `path`, begun where there is none, for callers that hold a lock around each use.
+
+    `patience_s` is how long another process's lock is waited for. Raises SchemaTooNew and other sqlite3.Error, OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, patience_s, isolation_level=isolation_level, check_same_thread=False)
+    prepare(connection, tables, version)
+    connection.executescript(pragmas)
+    return connection
 
 
 def prepare(connection: sqlite3.Connection, tables: str, version: int) -> None:

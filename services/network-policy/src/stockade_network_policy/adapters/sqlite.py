@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 _VERSION = 1
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS versions (
     revision    INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,9 +36,4 @@ def open_database(path: Path) -> sqlite3.Connection:
 
     WAL with `synchronous=FULL`: a change that was answered survives a crash. Several processes may share the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-    prepare(connection, _TABLES, _VERSION)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+    return open_file(path, _TABLES, _VERSION, _PRAGMAS, patience_s=5.0, isolation_level=None)

@@ -6,19 +6,19 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 from stockade_rpckit import threads
 
 from stockade_sandbox.adapters.documents import document, plain, sandbox_of, snapshot_of
+from stockade_sandbox.domain.placement import REQUEST_SECONDS
 from stockade_sandbox.domain.sandbox import Sandbox
 from stockade_sandbox.domain.snapshot import Snapshot
 
-REQUEST_SECONDS = 86400.0
-"""How long a request_id is remembered."""
-
 _VERSION = 1
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sandboxes (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (
@@ -37,10 +37,7 @@ class SqliteRegistry:
         """Raises sqlite3.DatabaseError for a file that is no registry."""
         self._lock = threading.Lock()
         self._gathered: deque[_Statement] = deque()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        prepare(self._connection, _SCHEMA, _VERSION)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection = open_file(Path(path), _SCHEMA, _VERSION, _PRAGMAS, patience_s=5.0, isolation_level=None)
 
     async def put(self, sandbox: Sandbox) -> None:
         """See `Registry.put`."""

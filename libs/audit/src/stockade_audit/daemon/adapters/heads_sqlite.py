@@ -1,15 +1,15 @@
 """The daemon's own heads, in SQLite."""
 
-import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
 from stockade_audit.head import Head
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 _VERSION = 1
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS heads (
     sequence INTEGER PRIMARY KEY, note BLOB NOT NULL, witnessed INTEGER NOT NULL DEFAULT 0
@@ -22,10 +22,7 @@ class SqliteHeads:
     """One connection under a lock: one head a second and rare reads."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        prepare(self._db, _SCHEMA, _VERSION)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        self._db = open_file(path, _SCHEMA, _VERSION, _PRAGMAS)
         self._lock = Lock()
 
     def close(self) -> None:

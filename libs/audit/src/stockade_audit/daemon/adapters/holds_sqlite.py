@@ -1,15 +1,15 @@
 """Legal holds in SQLite."""
 
-import sqlite3
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from stockade_audit.daemon.domain.errors import HoldNotFound
 from stockade_audit.daemon.domain.hold import Hold
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 _VERSION: Final = 1
+_PRAGMAS: Final = "PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON;"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS holds (
     id TEXT PRIMARY KEY, subject TEXT, start_ns INTEGER, end_ns INTEGER, justification TEXT, created_ns INTEGER,
@@ -24,10 +24,7 @@ class SqliteHolds:
     """One connection under a lock; a rollback journal, so that what is renamed is in no second file."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        prepare(self._db, _SCHEMA, _VERSION)
-        self._db.executescript("PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON;")
+        self._db = open_file(path, _SCHEMA, _VERSION, _PRAGMAS)
         path.chmod(0o600)
         self._lock = Lock()
 

@@ -1,14 +1,14 @@
 """What the signer of the fleet's head knows, in SQLite."""
 
-import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 from threading import Lock
 
 from stockade_audit.fleet import FleetHead, Member
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 _VERSION = 1
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS heads (sequence INTEGER PRIMARY KEY, note BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS members (origin TEXT PRIMARY KEY, leaf BLOB NOT NULL) WITHOUT ROWID;
@@ -19,10 +19,7 @@ class SqliteLedger:
     """One connection under a lock: a head every few seconds and rare reads."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        prepare(self._db, _SCHEMA, _VERSION)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        self._db = open_file(path, _SCHEMA, _VERSION, _PRAGMAS)
         self._lock = Lock()
 
     def last(self) -> FleetHead | None:

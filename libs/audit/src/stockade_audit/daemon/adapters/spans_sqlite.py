@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stockade_audit.daemon.domain.errors import TraceNotFound
 from stockade_audit.daemon.domain.span import Span, TraceQuery, TraceSummary
-from stockade_audit.sqlite_schema import prepare
+from stockade_audit.sqlite_schema import open_file
 
 _PRAGMAS: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;"
 _VERSION: Final = 1
@@ -41,10 +41,7 @@ class SqliteSpans:
     """One connection under a lock. A crash may lose the last spans: they are a help, never the record."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        prepare(self._db, _SCHEMA, _VERSION)
-        self._db.executescript(_PRAGMAS)
+        self._db = open_file(path, _SCHEMA, _VERSION, _PRAGMAS)
         path.chmod(0o600)
         self._lock = Lock()
 

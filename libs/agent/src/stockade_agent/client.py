@@ -29,10 +29,22 @@ R = TypeVar("R")
 
 DEFAULT_RUN_DIR = Path("/run/stockade")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+NODE_HEADER = "x-stockade-node"
+"""Says to a mesh on which node the sandbox is that a call names."""
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
+
+
+def open_channel(library: Any, target: str, tls: Tls | None, options: tuple[tuple[str, Any], ...]) -> Any:
+    """A channel of `library`, `grpc` or `grpc.aio`, with TLS where there is some and `target` is no Unix socket.
+
+    Raises Untrusted for files that no server would believe.
+    """
+    if tls is None or target.startswith("unix:"):
+        return library.insecure_channel(target, options=options)
+    return library.secure_channel(target, tls.credentials(), options=(*options, *tls.options))
 
 
 class AsyncStockade:
@@ -91,12 +103,7 @@ class AsyncStockade:
 
         if service not in self._channels:
             options = (*_OPTIONS, ("grpc.service_config", _service_config()))
-            target, tls = self._target(service), self._tls
-            self._channels[service] = (
-                grpc.aio.insecure_channel(target, options=options)
-                if tls is None or target.startswith("unix:")
-                else grpc.aio.secure_channel(target, tls.credentials(), options=(*options, *tls.options))
-            )
+            self._channels[service] = open_channel(grpc.aio, self._target(service), self._tls, options)
         return self._channels[service]
 
     def stub(self, kind: Callable[[grpc.aio.Channel], Any], service: str) -> Any:

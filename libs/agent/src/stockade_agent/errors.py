@@ -43,6 +43,11 @@ class StockadeError(Exception):
         self.retry_after_s = retry_after_s
         self.violations = violations
 
+    @property
+    def other_node(self) -> str:
+        """The node that has the sandbox which was named, where that is another one; else empty."""
+        return self.metadata["node"] if self.reason == "SANDBOX_ON_OTHER_NODE" else ""
+
     @staticmethod
     def of(error: grpc.RpcError) -> StockadeError:
         """`error` with what its google.rpc.Status says; the subclass by its code."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stockade_agent.archive import pack, unpack
-from stockade_agent.client import blocking, trace_metadata, typed_errors
+from stockade_agent.client import NODE_HEADER, blocking, trace_metadata, typed_errors
 from stockade_agent.ending import Ending as Ending
 from stockade_agent.ending import Result as Result
 from stockade_agent.errors import StockadeError
@@ -104,9 +104,9 @@ class AsyncSandbox:
             with typed_errors():
                 return await make(self._metadata)
         except StockadeError as error:
-            if error.reason != "SANDBOX_ON_OTHER_NODE" or self.info is None:
+            if not error.other_node or self.info is None:
                 raise
-            self.info.node = error.metadata["node"]
+            self.info.node = error.other_node
         with typed_errors():
             return await make(self._metadata)
 
@@ -114,7 +114,7 @@ class AsyncSandbox:
     def _metadata(self) -> Metadata:
         """The caller's trace, and the node that a mesh leads a call to."""
         node = self.info.node if self.info else ""
-        return (*trace_metadata(), *((("x-stockade-node", node),) if node else ()))
+        return (*trace_metadata(), *(((NODE_HEADER, node),) if node else ()))
 
     @property
     def commands(self) -> AsyncCommands:

@@ -62,8 +62,8 @@ def cli(ctx: click.Context, /, **directories: Path | None) -> None:
     from stockade_cli.settings import StackSettings
 
     given: dict[str, Any] = {name: path.absolute() for name, path in directories.items() if path is not None}
-    if "run_dir" in given:
-        given["address"] = ""  # what stands in the command goes before what the environment says
+    if "run_dir" in given:  # what stands in the command goes before what the environment says
+        os.environ.pop("STOCKADE_STACK_ADDRESS", None)
     ctx.obj = replace(load(StackSettings, "STOCKADE_STACK"), **given)
 
 

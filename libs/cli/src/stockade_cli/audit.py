@@ -17,7 +17,7 @@ from stockade_cli.audit_fleet import fleet, retire
 from stockade_cli.audit_keys import rotate_key
 from stockade_cli.audit_proof import evidence, status, verify
 from stockade_cli.audit_retention import erase, hold
-from stockade_cli.connection import stub
+from stockade_cli.connection import followed, stub
 from stockade_cli.durations import Duration
 from stockade_cli.errors import CommandFailed
 from stockade_cli.findings import findings
@@ -102,7 +102,7 @@ def tail(backlog: int, as_json: bool, **chosen: Any) -> None:
     """Follow the record until interrupted; with --json, an object a line."""
     request = audit_service_pb2.TailEntriesRequest(filter=entry_filter(chosen), backlog=backlog)
     with stub(SERVICE, "audit") as service:
-        for answer in service.TailEntries(request):
+        for answer in followed(service.TailEntries(request)):
             for entry in answer.entries:
                 click.echo(json.dumps(_plain(entry)) if as_json else "  ".join(cell for cell in row(entry) if cell))
 

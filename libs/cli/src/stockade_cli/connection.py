@@ -1,6 +1,7 @@
 """Channels from the command to the services, on the operator's own sockets, carrying the command's trace."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import click
 import grpc
 from stockade_agent import AsyncStockade
 from stockade_agent.addresses import targets
+from stockade_agent.client import open_channel
 
 from stockade_cli.errors import CommandFailed, Exit
 from stockade_cli.routing import Routing
@@ -62,9 +64,8 @@ def _open(settings: StackSettings, service: str) -> grpc.Channel:
     if not settings.address:
         return grpc.insecure_channel(f"unix:{settings.socket(service)}", options=_OPTIONS)
     target = targets(settings.address, settings.tls)(service)
-    if settings.tls is None or target.startswith("unix:"):
-        return grpc.insecure_channel(target, options=_OPTIONS)
-    return grpc.secure_channel(target, settings.tls.credentials(), options=(*_OPTIONS, *settings.tls.options))
+    opened: grpc.Channel = open_channel(grpc, target, settings.tls, _OPTIONS)
+    return opened
 
 
 def connected(settings: StackSettings) -> AsyncStockade:
@@ -86,6 +87,30 @@ def stub(kind: Callable[[grpc.Channel], Any], service: str) -> Iterator[Any]:
     """A generated stub of class `kind` on the channel to a service by its short name."""
     with channel(service) as to:
         yield kind(to)
+
+
+def followed(call: Any) -> Iterator[Any]:
+    """The answers of a stream until Ctrl-C, which cancels it.
+
+    Raised in the midst of gRPC, a KeyboardInterrupt can be swallowed, or leave behind a lock that the channel's end
+    waits for.
+    """
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        call.cancel()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield from call
+    except grpc.RpcError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Details(NamedTuple):

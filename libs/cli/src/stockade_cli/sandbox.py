@@ -12,7 +12,7 @@ from stockade.sandbox.v1 import exec_service_pb2, sandbox_pb2, sandbox_service_p
 from stockade_agent.errors import StockadeError
 from stockade_agent.sandbox import AsyncSandbox, Ending
 
-from stockade_cli.connection import connected, operator_settings, stub
+from stockade_cli.connection import connected, followed, operator_settings, stub
 from stockade_cli.durations import Duration, show_age, show_bytes
 from stockade_cli.errors import CommandFailed, Exit, failed
 from stockade_cli.names import short_name
@@ -162,7 +162,7 @@ def logs(name: str, tail: int, follow: bool, as_json: bool) -> None:
     """Print what the sandbox's own process wrote."""
     request = sandbox_service_pb2.GetSandboxLogsRequest(name=name, tail=tail, follow=follow)
     with stub(SERVICE, "sandbox") as service:
-        for line in service.GetSandboxLogs(request):
+        for line in followed(service.GetSandboxLogs(request)):
             if as_json:
                 print_json(line)
                 continue
@@ -185,7 +185,7 @@ def _usages(service: Any, name: str, follow: bool) -> Iterator[sandbox_pb2.Sandb
     if not follow:
         yield service.GetSandboxUsage(sandbox_service_pb2.GetSandboxUsageRequest(name=name)).usage
         return
-    for message in service.StreamSandboxUsage(sandbox_service_pb2.StreamSandboxUsageRequest(name=name)):
+    for message in followed(service.StreamSandboxUsage(sandbox_service_pb2.StreamSandboxUsageRequest(name=name))):
         yield message.usage
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stockade_audit.daemon.adapters.postgres_schema import SCHEMA
 
 from support import memory
 from support.auditd import Auditd
+from support.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -24,3 +26,11 @@ def auditd(base: Path) -> Iterator[Auditd]:
     yield daemon
     if daemon.process is not None and daemon.process.poll() is None:
         daemon.stop()
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    """A database with the audit daemon's tables."""
+    with postgres.database() as url:
+        SCHEMA.migrate(url)
+        yield url

@@ -26,7 +26,6 @@ from stockade_audit.tree import Frontier, consistency_proof, node_hash
 from stockade_audit.verification import Verdict
 
 from support.journals import entry
-from support.postgres import PostgresServer
 
 SLOT = "sandbox-0"
 
@@ -82,13 +81,6 @@ class Node:
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
-
-
-@pytest.fixture
-def url(postgres: PostgresServer) -> Iterator[str]:
-    with postgres.database() as url:
-        SCHEMA.migrate(url)
-        yield url
 
 
 @pytest.fixture

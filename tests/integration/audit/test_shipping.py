@@ -37,14 +37,6 @@ def migrated(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture
-def url(postgres: PostgresServer) -> Iterator[str]:
-    """A database with its tables."""
-    with postgres.database() as url:
-        SCHEMA.migrate(url)
-        yield url
-
-
-@pytest.fixture
 def shipping(base: Path, url: str) -> Iterator[Auditd]:
     daemon = Auditd(base, {"SHIP_TO": url, "NODE": "here"}).start()
     yield daemon

@@ -46,7 +46,7 @@ class Files:
     key: Path
     ca: Path
 
-    def read(self, now: datetime.datetime | None = None) -> Pem:
+    def read(self) -> Pem:
         """All three, which fit together. Raises CertificatesUnusable."""
         pem = Pem(*(_bytes(path) for path in (self.cert, self.key, self.ca)))
         certificates = _certificates(self.cert, pem.cert)
@@ -58,7 +58,7 @@ class Files:
         if certificates[0].public_key() != key.public_key():
             raise CertificatesUnusable(f"{self.key} is not the key of {self.cert}; put the two of one issue there")
         expired = certificates[0].not_valid_after_utc
-        if expired <= (now or datetime.datetime.now(datetime.UTC)):
+        if expired <= datetime.datetime.now(datetime.UTC):
             raise CertificatesUnusable(f"{self.cert} expired at {expired:%Y-%m-%d %H:%M:%S} UTC; have it renewed")
         return pem
 

@@ -124,7 +124,7 @@ def listeners(run_dir: Path, short_name: str) -> Iterator[Listener]:
 def mesh_listeners(settings: ServiceSettings, short_name: str) -> Iterator[Listener | TlsListener]:
     """The listeners that the settings ask for. Ends the process with one line for settings nobody can serve."""
     prefix = f"STOCKADE_{short_name.upper()}"
-    if not (settings.listen or settings.sidecar_id):
+    if not settings.in_mesh:
         return
     mesh = Mesh(settings.trust_domain, _placements(settings.registry_url, prefix))
     if settings.listen:

@@ -120,7 +120,7 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]],
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
     crashed = await _wait(stopping, background)
     await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
-    if (settings.listen or settings.sidecar_id) and not crashed:
+    if settings.in_mesh and not crashed:
         await asyncio.sleep(LEAVE_SECONDS)
     await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
     await count_refused()

@@ -49,6 +49,11 @@ class ServiceSettings:
     registry_url: str = ""
     """The Redis that says which node holds which agent's sandbox; empty where no node speaks for agents."""
 
+    @property
+    def in_mesh(self) -> bool:
+        """Whether callers of a mesh are served."""
+        return bool(self.listen or self.sidecar_id)
+
 
 def _boolean(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}

@@ -68,10 +68,11 @@ class FleetKeeper:
             member = members.get(origin_of(node))
             if member is None:
                 raise NodeNotFound(node)
-            if not member.retired:
-                self._add(last, members, [replace(member, retired=True)])
+            retired = replace(member, retired=True)
+            if retired != member:
+                self._add(last, members, [retired])
             self.wrong.pop(node, None)
-            return replace(member, retired=True)
+            return retired
 
     def standing(self) -> Standing:
         """Where the fleet stands, as of one moment."""

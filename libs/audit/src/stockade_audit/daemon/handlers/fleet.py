@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from stockade.audit.v1 import fleet_service_pb2 as fleet
 from stockade.audit.v1 import fleet_service_pb2_grpc
 from stockade_rpckit import threads
@@ -14,6 +13,7 @@ from stockade_audit import Action
 from stockade_audit.daemon.domain.errors import FleetDiffers, FleetNotKept
 from stockade_audit.daemon.fleet_check import NodeReport, verify_fleet
 from stockade_audit.daemon.fleet_keeper import FleetKeeper, node_of
+from stockade_audit.daemon.handlers.messages import timestamp
 from stockade_audit.fleet import Member
 from stockade_audit.head import Head
 from stockade_audit.verification import Verdict
@@ -82,10 +82,10 @@ def _report_message(found: NodeReport) -> fleet.VerifyFleetResponse:
 
 
 def _node_message(member: Member, last: Head | None, problem: str) -> fleet.FleetNode:
-    time = None
-    if last is not None:
-        time = Timestamp()
-        time.FromNanoseconds(last.time_ns)
     return fleet.FleetNode(
-        node=node_of(member.origin), sequence=member.sequence, time=time, retired=member.retired, problem=problem
+        node=node_of(member.origin),
+        sequence=member.sequence,
+        time=timestamp(last.time_ns) if last is not None else None,
+        retired=member.retired,
+        problem=problem,
     )

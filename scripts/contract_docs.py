@@ -30,7 +30,7 @@ RETRY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 NOTICE = "<!-- Generated from the contract by `make gen`. -->\n\n"
 IDENTITY = ROOT / "docs" / "identity.md"
@@ -136,6 +136,8 @@ def _service_config(methods: list[MethodDescriptor]) -> str:
 
     What has no side effects is given half a minute, what changes something two minutes; both are tried again while
     nobody answers. A request with a `request_id` may be repeated when the caller set it, as the SDK does.
+    UNAVAILABLE is nobody there; CANCELLED, where the caller did not cancel, is what gRPC's servers answer to a call
+    that reaches them as they end: nobody took it.
     """
     reads = [m for m in methods if _level(m) == MethodOptions.NO_SIDE_EFFECTS]
     writes = [m for m in methods if _level(m) == MethodOptions.IDEMPOTENT or _has_request_id(m)]

@@ -1,6 +1,8 @@
 """The channel repeats what may be repeated while nobody answers, and nothing else; a call that hangs has an end."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -60,6 +62,44 @@ async def test_a_command_is_not_repeated(flaky: tuple[Flaky, AsyncStockade]) -> 
     with pytest.raises(grpc.aio.AioRpcError):
         await sandbox.stub(exec_service_pb2_grpc.ExecServiceStub).RunCommand(execs.RunCommandRequest(sandbox="sb-1"))
     assert len(service.asked) == 1
+
+
+class Steady(sandbox_service_pb2_grpc.SandboxServiceServicer):
+    """Answers."""
+
+    async def GetSandbox(self, request: Any, _context: Any) -> pb.GetSandboxResponse:
+        return pb.GetSandboxResponse(sandbox=sandbox_pb2.Sandbox(name=request.name))
+
+
+async def _serve(port: int = 0) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 1),))
+    sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server(Steady(), server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    return server, port
+
+
+async def test_a_read_that_reaches_its_server_as_it_ends_is_taken_by_the_next() -> None:
+    ending, port = await _serve()
+    until = time.monotonic() + 1
+
+    async def read() -> int:
+        count = 0
+        while time.monotonic() < until:
+            await stub.GetSandbox(pb.GetSandboxRequest(name="sb-1"))
+            count += 1
+        return count
+
+    async with AsyncStockade(lambda _service: f"127.0.0.1:{port}") as stockade:
+        stub = AsyncSandbox.existing(stockade, "sb-1").stub(sandbox_service_pb2_grpc.SandboxServiceStub)
+        readers = [asyncio.ensure_future(read()) for _ in range(40)]
+        await asyncio.sleep(0.4)
+        successor, _ = await _serve(port)
+        await ending.stop(2)
+        try:
+            assert min(await asyncio.gather(*readers)) > 1
+        finally:
+            await successor.stop(None)
 
 
 async def test_nobody_there_is_told_soon(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 Every system call of the x86-64 table stands in exactly one list, which a test holds to the kernel's own header; one
 that neither names (a newer kernel's) is refused. Only native calls pass: a 32-bit or x32 call ends the process, since
-another table would make every rule here void. Format: the OCI seccomp profile as Docker takes it
-(https://docs.docker.com/engine/security/seccomp/).
+another table would make every rule here void. Calls that would move PID 1 the supervisor refuses by a filter of its
+own, `supervisor/immunity.py`: a rule here compares an argument whole, where the kernel reads half of it. Format: the
+OCI seccomp profile as Docker takes it (https://docs.docker.com/engine/security/seccomp/).
 """
 
 import json
@@ -94,11 +95,7 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (linux/sched.h)."""
 
-SIGNALLING = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
-"""Calls whose first argument is whom to signal. Linux keeps its init from them; gVisor's kernel does not."""
-
 _ENOSYS = 38
-_INIT = 1
 
 
 @cache
@@ -109,22 +106,12 @@ def profile(tier: Tier = Tier.RUNC) -> str:
 
 
 def _rules_of_gvisor() -> Iterator[dict[str, Any]]:
-    """The same for gVisor's own kernel: nobody signals its init, and clone3 is missing by the one way that it knows.
+    """The same for gVisor's own kernel, where clone3 is missing by the one way that it knows.
 
     gVisor refuses with EPERM whatever errno a profile names, and with ENOSYS what is to be traced and is not.
     """
-    allowed, *rules = _rules()
-    yield _allow(*(name for name in allowed["names"] if name not in SIGNALLING))
-    for name in SIGNALLING:
-        yield from (_allow(name, where=[where]) for where in _unlike(_INIT))
-    for rule in rules:
+    for rule in _rules():
         yield {"names": rule["names"], "action": "SCMP_ACT_TRACE"} if "errnoRet" in rule else rule
-
-
-def _unlike(pid: int) -> Iterator[dict[str, Any]]:
-    """What together means: argument 0, of which the kernel reads 32 bits, is not `pid`. One bit at least differs."""
-    for bit in (1 << place for place in range(32)):
-        yield {"index": 0, "value": bit, "valueTwo": ~pid & bit, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 def _rules() -> Iterator[dict[str, Any]]:

@@ -8,11 +8,13 @@ import os
 import struct
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
 
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # on every architecture
 _LANDLOCK_RULE_PATH_BENEATH = 1
+_SECCOMP_MODE_FILTER = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,6 +32,13 @@ def hide() -> None:
 def renounce_privileges() -> None:
     """No program started from here on gains privileges, whatever bits its file carries."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def filter_calls(program: bytes) -> None:
+    """Holds this process and its descendants to one more seccomp filter, an array of `struct sock_filter`."""
+    whole = struct.pack("HP", len(program) // 8, ctypes.cast(program, ctypes.c_void_p).value)
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), whole, 0, 0) != 0:
+        raise _last_error("")
 
 
 def adopt_orphans() -> None:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from . import frames, kernel, mounts, spawn, tree
+from . import frames, immunity, kernel, mounts, spawn, tree
 from .doors import Doors
 from .environment import exec_environment
 from .execs import Exec
@@ -291,6 +291,7 @@ def main() -> None:
     """Hides this process from its own uid, renounces what a process can renounce, and serves."""
     kernel.hide()
     kernel.renounce_privileges()
+    immunity.assume()
     import gc
     import resource
 

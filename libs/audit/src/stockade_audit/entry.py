@@ -6,7 +6,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -156,8 +156,20 @@ class Entry:
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
 
 
-_NAMES = tuple(sorted(f.name for f in dataclasses.fields(Entry) if f.name != "time_ns"))
-_values = attrgetter(*_NAMES)
+def _written_out() -> Callable[[Entry], dict[str, Any]]:
+    """A function that gives what is set in an entry, field by field, as `dataclass` writes its `__init__`.
+
+    A loop over the names takes more than twice as long, and this is done for every entry.
+    """
+    names = sorted(f.name for f in dataclasses.fields(Entry) if f.name != "time_ns")
+    lines = [f"    if value := entry.{name}: fields[{name!r}] = value" for name in names]
+    made: dict[str, Any] = {}
+    exec("\n".join(("def members(entry):", "    fields = {}", *lines, "    return fields")), made)  # noqa: S102 - ours
+    function: Callable[[Entry], dict[str, Any]] = made["members"]
+    return function
+
+
+_members = _written_out()
 _texts = attrgetter(
     "agent", "agent_type", "domain", "method", "path", "principal", "principal_kind", "reason", "resource", "rule",
     "sandbox", "service",
@@ -166,7 +178,7 @@ _texts = attrgetter(
 
 def leaf_fields(entry: Entry, service: str) -> dict[str, Any]:
     """The members an entry's leaf will have: what is set, the time as RFC 3339 with nanoseconds, `service` if unset."""
-    fields: dict[str, Any] = {k: v for k, v in zip(_NAMES, _values(entry), strict=True) if v}
+    fields = _members(entry)
     fields["time"] = format_time(entry.time_ns)
     if not entry.service:
         fields["service"] = service

@@ -15,7 +15,6 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
@@ -35,7 +34,6 @@ _CACHED: Final = 65_536  # keys held in memory at a time
 _CHECK_S: Final = 0.1  # how often a writer asks whether keys were destroyed
 _PART: Final = b'{"box":"%b","hash":"%b","key":"%b"}'
 _Key = tuple[bytes, Callable[[bytes, bytes, None], bytes]]  # its number, and AES-256-GCM of nonce and plaintext
-_base64 = partial(b2a_base64, newline=False)
 
 
 class KeyNotHeld(Exception):
@@ -56,7 +54,10 @@ def take_personal(fields: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]
     subject, other = subjects_of(fields)
     if not subject:
         return ()
-    members: dict[str, Any] = {name: fields.pop(name) for name in CONTENT if name in fields}
+    members: dict[str, Any] = {}
+    for name in CONTENT:
+        if name in fields:
+            members[name] = fields.pop(name)
     if other:
         return (subject, members), (other, {"principal": fields.pop("principal")})
     if "principal" in fields and fields["principal"] == subject:
@@ -136,7 +137,12 @@ class Sealer:
         salted = [salt + value for salt, value in zip(self._draw(len(members)), encode_all(members), strict=True)]
         digests = [sha256(value).digest() for value in salted]
         return [
-            _PART % (_base64(encrypt(digest[:NONCE_BYTES], value, None)), _base64(digest), number)
+            _PART
+            % (
+                b2a_base64(encrypt(digest[:NONCE_BYTES], value, None), newline=False),
+                b2a_base64(digest, newline=False),
+                number,
+            )
             for (number, encrypt), value, digest in zip(keys, salted, digests, strict=True)
         ]
 

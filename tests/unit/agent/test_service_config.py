@@ -102,6 +102,24 @@ async def test_a_read_that_reaches_its_server_as_it_ends_is_taken_by_the_next() 
             await successor.stop(None)
 
 
+class Ending(exec_service_pb2_grpc.ExecServiceServicer):
+    """Answers as gRPC's servers do for what reaches them as they end."""
+
+    async def Exec(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+
+async def test_a_command_that_reaches_its_server_as_it_ends_says_so() -> None:
+    server = grpc.aio.server()
+    exec_service_pb2_grpc.add_ExecServiceServicer_to_server(Ending(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with AsyncStockade(lambda _service: f"127.0.0.1:{port}") as stockade:
+        with pytest.raises(Unreachable, match="did not take the call; call again"):
+            await AsyncSandbox.existing(stockade, "sb-1").run("true")
+    await server.stop(None)
+
+
 async def test_nobody_there_is_told_soon(tmp_path: Path) -> None:
     async with AsyncStockade.connect(tmp_path) as nobody:
         with pytest.raises(Unreachable):

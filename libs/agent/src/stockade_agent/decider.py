@@ -39,7 +39,7 @@ REPORT_SECONDS = 1.0  # how long a decision waits at least until it is reported
 _MOST_IN_A_REPORT = 1000
 _MARGIN = 0.2  # of a lease's life in which it is not used any more, so that all it decided can still be reported
 _GONE = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
-_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 _REST_SECONDS = 1.0  # between two tries where nothing could be lent
 
 _Made = tuple[int, str, int, str, int]

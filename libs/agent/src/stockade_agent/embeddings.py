@@ -30,7 +30,7 @@ MOST_KEYS = 4096
 TIMEOUT_S = 30.0
 _WAIT, _LEASE = Duration(seconds=20), Duration(seconds=60)
 _DTYPES = {"f32": vector_pb2.DTYPE_F32, "f16": vector_pb2.DTYPE_F16, "int8": vector_pb2.DTYPE_INT8}
-_ABSENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_ABSENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 @dataclass(slots=True)

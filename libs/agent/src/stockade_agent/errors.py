@@ -62,11 +62,13 @@ class StockadeError(Exception):
             message = f"the service does not know this call ({message}): it is older than this client; upgrade it"
         if code == "UNAVAILABLE" and not facts and (line := _distrust(message)):
             return Untrusted(line, code=code)
+        if code == "CANCELLED" and not facts:
+            message = "the service was ending and did not take the call; call again"
         return _BY_CODE.get(code, StockadeError)(message, code=code, **facts)
 
 
 class Unreachable(StockadeError):
-    """No service answers: none runs, or it is draining (UNAVAILABLE)."""
+    """No service answers: none runs, or it is draining (UNAVAILABLE, and CANCELLED as it ends)."""
 
 
 class Untrusted(Unreachable):
@@ -132,6 +134,7 @@ class NetworkPolicyError(StockadeError):
 
 _BY_CODE: dict[str, type[StockadeError]] = {
     "UNAVAILABLE": Unreachable,
+    "CANCELLED": Unreachable,
     "NOT_FOUND": NotFound,
     "INVALID_ARGUMENT": InvalidRequest,
     "PERMISSION_DENIED": Refused,

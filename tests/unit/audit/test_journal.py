@@ -288,6 +288,19 @@ async def test_a_segment_begun_but_not_written_is_begun_again(tmp_path: Path) ->
     journal.close()
 
 
+async def test_what_may_linger_is_written_with_the_next_or_when_its_time_has_come(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    patient = journal.submit(entry(1), linger_s=60)
+    await asyncio.sleep(0.05)
+    assert not patient.done()
+    assert await asyncio.gather(journal.append(entry(2)), patient) == [1, 0]
+    async with asyncio.timeout(5):
+        assert await journal.submit(entry(3), linger_s=0.01) == 2
+    journal.submit(entry(4), linger_s=60)
+    journal.close()
+    assert len(leaves(tmp_path / SLOT)) == 4
+
+
 async def test_close_writes_what_was_submitted(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     futures = [journal.submit(entry(n)) for n in range(1000)]

@@ -80,6 +80,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting] = deque()
         self._gathered: list[Pending] = []
+        self._ends_turn = False  # whether what is gathered is handed over at the end of this turn of the loop
         self._timer: asyncio.TimerHandle | None = None
         self._refusals = _Refusals()
         self._unavailable = ""
@@ -139,9 +140,12 @@ class Journal:
         """Make entries durable together; returns the position of the first. At most 1,024 at a time."""
         return await self._submit(list(entries))
 
-    def submit(self, entry: Entry) -> "asyncio.Future[int]":
-        """Start an append: a future of what `append` returns."""
-        return self._submit([entry])
+    def submit(self, entry: Entry, linger_s: float = 0.0) -> "asyncio.Future[int]":
+        """Start an append: a future of what `append` returns.
+
+        One that nobody waits for may linger until another comes, so that one commit does for both.
+        """
+        return self._submit([entry], linger_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what was submitted, end the thread, give up the slot."""
@@ -167,7 +171,7 @@ class Journal:
         """Why appends are refused now; empty while they are not."""
         return self._unavailable
 
-    def _submit(self, entries: list[Entry]) -> "asyncio.Future[int]":
+    def _submit(self, entries: list[Entry], linger_s: float = 0.0) -> "asyncio.Future[int]":
         loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         if self._unavailable:
@@ -176,16 +180,24 @@ class Journal:
         if self._replication is not None:
             self._replication.start(self._settle)
         pending = Pending(entries)
-        self._waiting.append(_Waiting(pending, future, loop.time() + MAX_WAIT_S))
-        if not self._gathered:
-            loop.call_soon(self._hand_over)
+        self._waiting.append(_Waiting(pending, future, loop.time() + linger_s + MAX_WAIT_S))
+        self._have_handed_over(loop, linger_s)
         self._gathered.append(pending)
         if self._timer is None:
             self._timer = loop.call_later(MAX_WAIT_S, self._watch_soon)
         return future
 
+    def _have_handed_over(self, loop: asyncio.AbstractEventLoop, linger_s: float) -> None:
+        """At the end of this turn of the loop, or once the first of those that linger has lingered long enough."""
+        if not linger_s and not self._ends_turn:
+            self._ends_turn = True
+            loop.call_soon(self._hand_over)
+        elif linger_s and not self._gathered:
+            loop.call_later(linger_s, self._hand_over)
+
     def _hand_over(self) -> None:
         """Give the writer what one turn of the loop brought: waking it for each would cut the commits small."""
+        self._ends_turn = False
         gathered, self._gathered = self._gathered, []
         for pending in gathered:
             self._writer.queue.put(pending)
@@ -232,7 +244,7 @@ class Journal:
                 continue  # nobody waits for the closing of found intents
             waiting = self._waiting.popleft()
             if failure is None and self.on_durable and self._loop:
-                self.on_durable(self._loop.time() - waiting.deadline + MAX_WAIT_S)
+                self.on_durable(max(0.0, self._loop.time() - waiting.deadline + MAX_WAIT_S))
             if failure is not None and not pending.refused:
                 self._refuse(waiting.future, len(pending.entries), failure)
             elif failure is None and pending.refused and pending.positions:

@@ -42,6 +42,9 @@ NOBODY = Principal(PrincipalKind.SERVICE, "unauthenticated")
 AGENT_PER_SECOND, AGENT_BURST = 50, 500
 """Calls of one sandbox that write entries of their own: so many go on for ever, so many at once; the rest wait."""
 
+LINGER_S = 0.002
+"""How long a closing entry that nobody waits for may wait for its caller's next intent, to be written with it."""
+
 _GUESSED = {
     "sandbox": "sandbox",
     "agent": "agent",
@@ -189,11 +192,11 @@ class Recorder:
         if reason:
             outcome["reason"] = reason
         outcome["action"] = record.fields.get("action") or (Action.OUTCOME if record.intent_id else Action.CALLED)
-        closing = self._journal.submit(record.entry(**outcome))
+        entry = record.entry(**outcome)
         if record.intent_id and record.answered_first and status == "OK":
-            closing.add_done_callback(_heed)
+            self._journal.submit(entry, LINGER_S).add_done_callback(_heed)
         else:
-            await closing
+            await self._journal.submit(entry)
 
     def fold(self, record: Record, status: str, reason: str) -> None:
         """Count a call into the entry that is written for its principal, method, status and reason."""

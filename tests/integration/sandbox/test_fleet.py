@@ -15,8 +15,10 @@ from typing import Any
 import grpc
 import pytest
 import redis
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stockade.sandbox.v1 import exec_service_pb2, node_service_pb2, sandbox_pb2, sandbox_service_pb2
 from stockade_agent import AsyncSandbox, AsyncStockade
+from stockade_sandbox.handlers.room import CREATE, FULL
 
 from support.engine import EngineInUse
 from support.fleet import ServedFleet, served_fleet
@@ -130,11 +132,26 @@ def test_a_quota_is_the_whole_fleets_and_a_full_node_is_not(a: ServedSandboxes, 
     there.delete(made[0].name)
     assert here.create().node == "b"
     bob = a.operator("bob")
-    for _ in range(3):
-        bob.create()
+    assert [told_full(bob) for _ in range(3)] == [False, False, True]
+    assert not takes_more(a.operator())
     found = refused(a.service().create)
     assert (found["code"], found["reason"]) == ("UNAVAILABLE", "NODE_FULL")
     assert b.service().create().node == "b"
+    assert takes_more(b.operator())
+
+
+def told_full(caller: Caller) -> bool:
+    """Create a sandbox: whether its answer says that it took the node's last place."""
+    mode = sandbox_pb2.NETWORK_MODE_ISOLATED
+    wanted = sandbox_service_pb2.CreateSandboxRequest(agent="agent-1", agent_type="nobody", network_mode=mode)
+    _, call = caller.sandboxes.CreateSandbox.with_call(wanted)
+    return set(FULL) <= set(call.initial_metadata())
+
+
+def takes_more(caller: Caller) -> bool:
+    """Whether the health of a node says that it has room for another sandbox."""
+    answer = health_pb2_grpc.HealthStub(caller.channel).Check(health_pb2.HealthCheckRequest(service=CREATE))
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def test_one_request_makes_one_sandbox_on_whichever_node_it_arrives(a: ServedSandboxes, b: ServedSandboxes) -> None:
@@ -151,10 +168,12 @@ def test_a_refused_create_leaves_nothing_and_its_request_may_go_elsewhere(
 ) -> None:
     there = a.operator()
     cordon(there, "a")
+    assert not takes_more(there)
     assert refused(lambda: there.create(request_id="moves"))["reason"] == "NODE_FULL"
     made = b.operator().create(request_id="moves")
     assert made.node == "b"
     uncordon(there, "a")
+    assert takes_more(there)
     assert not a.containers()
 
 

@@ -1,19 +1,22 @@
 """An Envoy that creates go through, as far as deploy/envoy/sidecar.yaml has it balance, retry and pass hosts over.
 
-Sources: Envoy's documentation of `least_request` (two choices), `previous_hosts` and outlier detection. A host that
-answers UNAVAILABLE is passed over for as many `base_ejection_time`s as it was lately, and once more at each turn of the
-`interval` in which it was not, for one less.
+Sources: Envoy's documentation of `least_request`, `previous_hosts`, health checks, outlier detection and `x-envoy-
+immediate-health-check-fail`. A host that says that it has no room, in a check or with an answer, is passed over until
+a check finds room. One that answers UNAVAILABLE is passed over for as many `base_ejection_time`s as it was lately,
+and once more at each turn of the `interval` in which it was not, for one less; or until a check finds room.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from load.simulation.clock import Clock
 
 TRIES = 5  # num_retries 4
-CHOICES = 8  # host_selection_retry_max_attempts
+CHOICES = 5  # choice_count
+OTHERS = 8  # host_selection_retry_max_attempts
 BACKOFF_S, BACKOFF_MOST_S = 0.01, 0.2
 INTERVAL_S, EJECTION_S, EJECTION_MOST_S = 0.5, 1.0, 10.0
+CHECK_S = 0.1  # the interval of the cluster's health checks
 PANIC_SHARE = 0.01  # healthy_panic_threshold
 NOTICE_S = 1.5  # keep-alives and health checks both find a dead host within that
 
@@ -21,8 +24,9 @@ NOTICE_S = 1.5  # keep-alives and health checks both find a dead host within tha
 class Balancer:
     """One Envoy's own view of the hosts, which are numbered."""
 
-    def __init__(self, hosts: int, clock: Clock, rng: random.Random) -> None:
-        self._clock, self._rng = clock, rng
+    def __init__(self, hosts: int, clock: Clock, rng: random.Random, has_room: Callable[[int], bool]) -> None:
+        """`has_room`: what a host's health says, now."""
+        self._clock, self._rng, self._has_room = clock, rng, has_room
         self._all = list(range(hosts))
         self._usable = list(self._all)
         self._at = list(self._all)  # where a host stands in _usable; -1: nowhere
@@ -30,21 +34,26 @@ class Balancer:
         self._ejected: dict[int, float] = {}
         self._times: dict[int, int] = {}
         self._gone: set[int] = set()
+        self._full: set[int] = set()
         clock.after(INTERVAL_S * rng.random(), self._turn)
+        clock.after(CHECK_S * rng.random(), self._check)
 
     def pick(self, tried: Sequence[int]) -> int:
         """The host for the next try."""
         host = self._least_busy()
-        for _ in range(CHOICES):
+        for _ in range(OTHERS):
             if host not in tried:
                 break
             host = self._least_busy()
         self._active[host] += 1
         return host
 
-    def answered(self, host: int, available: bool) -> None:
-        """A try came to its end there."""
+    def answered(self, host: int, available: bool, full: bool = False) -> None:
+        """A try came to its end there; `full`: the answer says that there is no room for another one."""
         self._active[host] -= 1
+        if full:
+            self._full.add(host)
+            self._drop(host)
         if not available and host not in self._ejected:
             self._times[host] = self._times.get(host, 0) + 1
             self._ejected[host] = self._clock.now + min(EJECTION_S * self._times[host], EJECTION_MOST_S)
@@ -65,8 +74,21 @@ class Balancer:
 
     def _least_busy(self) -> int:
         hosts = self._usable if len(self._usable) > PANIC_SHARE * len(self._all) else self._all
-        one, other = self._rng.choice(hosts), self._rng.choice(hosts)
-        return one if self._active[one] <= self._active[other] else other
+        return min((self._rng.choice(hosts) for _ in range(CHOICES)), key=self._active.__getitem__)
+
+    def _check(self) -> None:
+        """All hosts at once, as their sessions began; one that is gone does not answer."""
+        for host in range(len(self._all)):
+            if host in self._gone:
+                continue
+            if not self._has_room(host):
+                self._full.add(host)
+                self._drop(host)
+            elif self._at[host] < 0:
+                self._full.discard(host)
+                self._ejected.pop(host, None)
+                self._add(host)
+        self._clock.after(CHECK_S, self._check)
 
     def _turn(self) -> None:
         for host in [host for host, times in self._times.items() if host not in self._ejected]:
@@ -88,6 +110,6 @@ class Balancer:
         self._at[host] = -1
 
     def _add(self, host: int) -> None:
-        if self._at[host] < 0 and host not in self._gone and host not in self._ejected:
+        if self._at[host] < 0 and not any(host in passed for passed in (self._gone, self._ejected, self._full)):
             self._at[host] = len(self._usable)
             self._usable.append(host)

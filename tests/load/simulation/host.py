@@ -62,6 +62,11 @@ class Host:
                 self._declare_dead(name, beat)
         self._clock.after(BEAT_SECONDS, self.round)
 
+    @property
+    def has_room(self) -> bool:
+        """What its health says of creates."""
+        return self.membership.counts and placement.has_room(False, len(self.living), self._most)
+
     def admit(self, name: str, order: float) -> Sandbox:
         """Take one more sandbox in. NodeFull, FleetUnavailable: another node may."""
         if self.dead:

@@ -53,7 +53,7 @@ class Fleet:
         for number in range(load.nodes):
             self.hosts.append(Host(number, self.clock, registry, load.sandboxes_per_node, self._lost))
             self.clock.now += BEAT_SECONDS / load.nodes  # nobody beats with another
-        self.envoys = [Balancer(load.nodes, self.clock, self.rng) for _ in range(load.envoys)]
+        self.envoys = [Balancer(load.nodes, self.clock, self.rng, self._has_room) for _ in range(load.envoys)]
         self._names: list[tuple[str, Host]] = []
         self._asked = 0
         self._under_way = 0
@@ -100,6 +100,9 @@ class Fleet:
                 self.clock.after(NOTICE_S * self.rng.random(), lambda e=envoy, n=number: e.noticed(n, True))
         return dying
 
+    def _has_room(self, number: int) -> bool:
+        return self.hosts[number].has_room
+
     def _level(self) -> str:
         share = len(self._names) / self.room
         return HELD if self._held else f"to {next(level for level in LEVELS if share < level):.0%}"
@@ -136,8 +139,9 @@ class Fleet:
         self.placed.tries[level].append(len(tried))
 
     def _started(self, envoy: Balancer, name: str, tried: list[int], level: str) -> None:
-        envoy.answered(tried[-1], available=True)
-        self.hosts[tried[-1]].started(name)
+        host = self.hosts[tried[-1]]
+        envoy.answered(tried[-1], available=True, full=not host.has_room)
+        host.started(name)
         self._under_way -= 1
         self.placed.tries[level].append(len(tried))
 

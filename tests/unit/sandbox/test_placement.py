@@ -64,6 +64,9 @@ def test_what_a_node_takes() -> None:
         placement.held_node("n", cordoned=True, living=0, limit=3)
     with pytest.raises(errors.NodeFull, match="its limit"):
         placement.held_node("n", cordoned=False, living=3, limit=3)
+    assert placement.has_room(cordoned=False, living=2, limit=3)
+    assert not placement.has_room(cordoned=True, living=0, limit=3)
+    assert not placement.has_room(cordoned=False, living=3, limit=3)
     placement.held_quota("operator/ada", living=1, limit=2)
     with pytest.raises(errors.QuotaExceeded):
         placement.held_quota("operator/ada", living=2, limit=2)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import grpc
 import uvloop
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from stockade_audit import Journal
 from stockade_audit.errors import AuditError
@@ -20,6 +19,7 @@ from stockade_rpckit import logs, metrics, threads, tracing
 from stockade_rpckit.channel import MAX_MESSAGE_BYTES
 from stockade_rpckit.errors import FailureTable
 from stockade_rpckit.handshakes import Handshakes
+from stockade_rpckit.health import Health
 from stockade_rpckit.listeners import Listener, TlsListener, listeners, mesh_listeners
 from stockade_rpckit.logs import get_logger
 from stockade_rpckit.metrics import Reading
@@ -67,6 +67,7 @@ class Wiring:
     `background` are coroutine functions that run as long as the service; one that ends or fails ends the process,
     which its supervisor starts again. `on_drain` runs after the last call has ended and before the journal closes.
     `parts` are what the service can do without, by the name that its health has them under, and whether they are there.
+    `takes` are calls that it may have no room for while it serves on, by such names, and whether it takes one more.
     `readings` are its metrics beside those that every service has.
     """
 
@@ -76,6 +77,7 @@ class Wiring:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     on_drain: Callable[[], Awaitable[None]] | None = None
     parts: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    takes: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     readings: Sequence[Reading] = ()
 
 
@@ -104,7 +106,7 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]],
     wiring.journal.on_durable = metrics.observe_journal_wait
     _spare_the_collector()
     recorder = Recorder(name, wiring.journal, _describe(wiring))
-    health = HealthServicer()
+    health = Health(wiring.takes)
     servers = [await _listen(listener, wiring, recorder, health) for listener in found]
     readings = [*_readings(wiring), *wiring.readings]
     told = [await metrics.serve(listener.metrics, readings) for listener in found if listener.metrics]
@@ -116,10 +118,11 @@ async def _serve(name: str, settings: S, wire: Callable[[S], Awaitable[Wiring]],
     background = [asyncio.ensure_future(recorder.folds.run(count_refused))]
     background += [asyncio.ensure_future(work()) for work in wiring.background]
     background.append(asyncio.ensure_future(_watch_parts(health, wiring)))
-    await _set_health(health, wiring, health_pb2.HealthCheckResponse.SERVING)
+    for service in ("", *(served.service for served in wiring.served)):
+        await health.tell(service, True)
     log.info("serving", extra={"service": name, "listeners": [str(listener.path) for listener in found]})
     crashed = await _wait(stopping, background)
-    await _set_health(health, wiring, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await health.enter_graceful_shutdown()
     if settings.in_mesh and not crashed:
         await asyncio.sleep(LEAVE_SECONDS)
     await asyncio.gather(*(server.stop(settings.drain_seconds) for server in servers))
@@ -142,7 +145,7 @@ def _spare_the_collector() -> None:
 
 
 async def _listen(
-    listener: Listener | TlsListener, wiring: Wiring, recorder: Recorder, health: HealthServicer
+    listener: Listener | TlsListener, wiring: Wiring, recorder: Recorder, health: Health
 ) -> grpc.aio.Server:
     pipeline = Pipeline(listener.authenticate, recorder, wiring.failures)
     server = grpc.aio.server(interceptors=[PipelineInterceptor(pipeline)], options=(*_OPTIONS, *listener.options))
@@ -201,17 +204,11 @@ async def _end(wiring: Wiring, recorder: Recorder, background: Sequence[asyncio.
     tracing.shutdown()
 
 
-async def _set_health(health: HealthServicer, wiring: Wiring, status: int) -> None:
-    for service in ("", *(served.service for served in wiring.served)):
-        await health.set(service, status)
-
-
-async def _watch_parts(health: HealthServicer, wiring: Wiring) -> None:
+async def _watch_parts(health: Health, wiring: Wiring) -> None:
     """Keep the health of the service's parts, for ever."""
-    statuses = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
     while True:
         for name, is_there in wiring.parts.items():
-            await health.set(name, statuses[is_there()])
+            await health.tell(name, is_there())
         await asyncio.sleep(PARTS_SECONDS)
 
 

@@ -41,6 +41,11 @@ class Membership:
         """Whether the fleet has this node as one of it."""
         return self._joined
 
+    @property
+    def counts(self) -> bool:
+        """Whether claims can be counted: by the fleet, or by this node alone."""
+        return self._joined or self._alone
+
     async def join(self, local: Iterable[Sandbox]) -> None:
         """Join, learn what was given up, and tell of all that this node has.
 

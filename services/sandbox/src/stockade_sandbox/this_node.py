@@ -8,8 +8,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from stockade_sandbox.domain import placement
 from stockade_sandbox.domain.errors import EngineUnavailable
-from stockade_sandbox.domain.node import Node
+from stockade_sandbox.domain.node import Node, NodeState
 from stockade_sandbox.domain.ports import Engine
 from stockade_sandbox.domain.sandbox import Limits, total
 from stockade_sandbox.drains import Drains
@@ -45,6 +46,12 @@ class ThisNode:
     def name(self) -> str:
         """Its name."""
         return self._node.name
+
+    def has_room(self) -> bool:
+        """Whether it takes one more sandbox now."""
+        lifecycle = self._lifecycle
+        cordoned = self._drains.state is not NodeState.READY
+        return placement.has_room(cordoned, len(lifecycle.sandboxes.living()), lifecycle.rules.sandboxes_per_node)
 
     def describe(self) -> Node:
         """How it is now."""

@@ -43,6 +43,7 @@ from stockade_sandbox.handlers.elsewhere import telling_where
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
+from stockade_sandbox.handlers.room import CREATE, telling_full
 from stockade_sandbox.handlers.sandboxes import SandboxHandler
 from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.membership import Membership
@@ -138,6 +139,9 @@ async def wire(settings: Settings) -> Wiring:
         keep_ended=settings.keep_ended_seconds,
     )
 
+    def takes_more() -> bool:
+        return membership.counts and this_node.has_room()
+
     async def drain() -> None:
         await lifecycle.pool.drain()
         await supervision.shut_down()
@@ -148,7 +152,12 @@ async def wire(settings: Settings) -> Wiring:
             Served(
                 f"{PACKAGE}.SandboxService",
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
-                telling_where(SandboxHandler(lifecycle, sandboxes, directory, observation, snapshots), directory),
+                telling_where(
+                    telling_full(
+                        SandboxHandler(lifecycle, sandboxes, directory, observation, snapshots), this_node.has_room
+                    ),
+                    directory,
+                ),
                 naming_agents(sandbox_handlers.DESCRIBE, sandboxes),
             ),
             Served(
@@ -186,6 +195,7 @@ async def wire(settings: Settings) -> Wiring:
         ],
         on_drain=drain,
         parts={"registry": lambda: membership.joined} if settings.registry_url else {},
+        takes={CREATE: takes_more},
         readings=readings(sandboxes, lifecycle.pool),
     )
 

@@ -33,6 +33,11 @@ MOST_BEHIND_SECONDS = SILENT_SECONDS + CONFIRM_SECONDS + 2 * BEAT_SECONDS
 """A dead node is found out within that."""
 
 
+def has_room(cordoned: bool, living: int, limit: int) -> bool:
+    """Whether a node, of so many living ones, takes one more sandbox: what `held_node` lets pass."""
+    return not cordoned and living < limit
+
+
 def held_node(node: str, cordoned: bool, living: int, limit: int) -> None:
     """Refuse one more sandbox where the node, of so many living ones, takes none. Another node may. Raises NodeFull."""
     if cordoned:

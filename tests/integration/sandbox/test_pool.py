@@ -116,4 +116,4 @@ def test_members_end_with_their_service(served: ServedSandboxes) -> None:
     served.start()
     eventually(lambda: not members & served.containers() and warm(served.operator()) == 2, seconds=15)
     assert kept in served.containers()
-    assert len(mounts_below(served.root)) == 3
+    assert len(mounts_below(served.root)) == 3 * 2  # a disk and a view of the supervisor each

@@ -29,6 +29,7 @@ from stockade_sandbox.supervision import (
     supervisor_command,
 )
 from stockade_sandbox.supervision.mounts import AGENT_HOME, processor_files
+from stockade_sandbox.views import Views
 
 log = get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Assembly:
     ) -> None:
         self._engine, self._disks, self._gate = engine, disks, gate
         self.supervision, self._places, self._memories = supervision, places, memories
-        self._supervisor_folder = supervisor_folder
+        self._supervisor_folder, self._views = supervisor_folder, Views(places.supervisors)
 
     async def build(self, sandbox: Sandbox) -> Sandbox:
         """Make it and wait until commands can run in it; on failure nothing of it is left.
@@ -107,7 +108,7 @@ class Assembly:
         await self._engine.remove(name)
         await self._disks.remove(name)
         await closed
-        await threads.run(self._places.clear, name)
+        await threads.run(self._unfurnish, name)
 
     async def quiesce(self, name: str, patience: float) -> None:
         """Close all that is open between the sandbox and the host, so that its live memory can be kept.
@@ -177,7 +178,7 @@ class Assembly:
 
     async def _make_parts(self, sandbox: Sandbox) -> bool:
         """What must be there before the container starts, side by side."""
-        furnished = await threads.run(lambda: list(self._places.furnish(sandbox.name, _identity(sandbox))))
+        furnished = await threads.run(self._furnish, sandbox)
         if sandbox.tier is Tier.GVISOR:
             self._give_secret(sandbox)
         disk = await self._disks.place(sandbox.name)
@@ -190,6 +191,16 @@ class Assembly:
                 self.open_door(sandbox),
             )
         return bool(gated)
+
+    def _furnish(self, sandbox: Sandbox) -> list[tuple[Path, str]]:
+        """What it sees of the host, without its disk: (host's path, path inside)."""
+        files = list(self._places.furnish(sandbox.name, _identity(sandbox)))
+        supervisor = self._views.show(self._supervisor_folder.resolve(), sandbox.name)
+        return [(self._places.sockets(sandbox.name), RUN_DIR), (supervisor, SUPERVISOR_DIR), *files]
+
+    def _unfurnish(self, name: str) -> None:
+        self._views.drop(name)
+        self._places.clear(name)
 
     def _give_secret(self, sandbox: Sandbox) -> None:
         """What will prove its supervisor; one that goes on from live memory has it in there."""
@@ -247,10 +258,8 @@ class Assembly:
             memory=self._memories.place(sandbox.snapshot) if sandbox.with_memory else None,
             labels={SANDBOX_LABEL: sandbox.name},
             mounts=(
-                Mount(self._places.sockets(sandbox.name), RUN_DIR),
-                Mount(self._supervisor_folder.resolve(), SUPERVISOR_DIR),
-                Mount(disk, AGENT_HOME, read_only=False),
                 *(Mount(source, target) for source, target in furnished),
+                Mount(disk, AGENT_HOME, read_only=False),
             ),
         )
 

@@ -4,6 +4,7 @@ run_dir/sb/<name>/                   the sandbox's own directory: control, egres
 run_dir/sandbox/identity/<name>/     passwd, hosts, cpuinfo, …: each seen at its place in /etc and /proc
 run_dir/sandbox/secrets/<name>       what proves its supervisor, where the kernel cannot
 run_dir/sandbox/disks/<name>/        its quota image, mounted; seen at /workspace
+run_dir/sandbox/supervisors/<name>/  its view of the supervisor's folder, seen at /opt/stockade
 state_dir/sandbox/disks/<name>.img   that image
 state_dir/sandbox/snapshots/         copies of such images, by their own names
 state_dir/sandbox/memories/<name>/   live memory, beside the snapshot of that name
@@ -47,6 +48,11 @@ class Places:
     def disks(self) -> Path:
         """Where they are mounted."""
         return self.run_dir / "sandbox" / "disks"
+
+    @property
+    def supervisors(self) -> Path:
+        """Where views of the supervisor's folder are mounted."""
+        return self.run_dir / "sandbox" / "supervisors"
 
     @property
     def registry(self) -> Path:

@@ -35,7 +35,7 @@ class Outfit:
     """What bubblewrap needs of the host for one sandbox."""
 
     root: Path
-    """The unpacked image."""
+    """The unpacked image, as this sandbox sees it."""
     empty: Path
     """A file without content, to lie over what is masked."""
     entrances: list[str]

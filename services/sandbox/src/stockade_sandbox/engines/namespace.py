@@ -30,6 +30,7 @@ from stockade_sandbox.domain.ports import (
 from stockade_sandbox.domain.sandbox import Limits, Tier
 from stockade_sandbox.engines import bubblewrap, filters
 from stockade_sandbox.engines.control_group import ControlGroup
+from stockade_sandbox.views import Views
 
 _POLL_SECONDS = 0.25
 _START_SECONDS = 10.0
@@ -49,7 +50,7 @@ class NamespaceEngine:
     """See `domain.ports.Engine`. One for the service; it needs root for cgroups and users."""
 
     def __init__(self, state: Path, images: Path) -> None:
-        self._state, self._images = state, images
+        self._state, self._images, self._roots = state, images, Views(state / "roots")
         self._containers: dict[str, Container] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._running: set[str] = set()  # as far as events have told
@@ -155,6 +156,10 @@ class NamespaceEngine:
             ControlGroup(container.name).make(container.limits, container.cpus)
         except OSError as error:
             raise EngineRefused(f"its cgroup cannot be made: {error}") from error
+        try:
+            self._roots.show(root, container.name)
+        except OSError as error:
+            raise EngineRefused(f"its root cannot be mounted: {error}") from error
         self._state.mkdir(parents=True, exist_ok=True)
         self._remember(_Known(name=container.name, image=container.image))
 
@@ -179,8 +184,8 @@ class NamespaceEngine:
         os.write(seccomp, filters.program())
         os.lseek(seccomp, 0, os.SEEK_SET)
         outfit = bubblewrap.Outfit(
-            root=self._root(container.image),
-            empty=self._state / "empty",
+            root=self._roots.place(container.name),
+            empty=self._file(container.name, "empty"),
             entrances=ControlGroup(container.name).entrances(),
             info=writer,
             seccomp=seccomp,
@@ -242,7 +247,8 @@ class NamespaceEngine:
         process = self._processes.pop(name, None)
         if process is not None:
             process.wait(_START_SECONDS)
-        for kind in ("json", "log"):
+        self._roots.drop(name)
+        for kind in ("json", "log", "empty"):
             self._file(name, kind).unlink(missing_ok=True)
         if known is not None:
             self._removed.add(name)

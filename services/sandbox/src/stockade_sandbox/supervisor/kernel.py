@@ -36,7 +36,8 @@ def renounce_privileges() -> None:
 
 def filter_calls(program: bytes) -> None:
     """Holds this process and its descendants to one more seccomp filter, an array of `struct sock_filter`."""
-    whole = struct.pack("HP", len(program) // 8, ctypes.cast(program, ctypes.c_void_p).value)
+    instructions = ctypes.create_string_buffer(program, len(program))
+    whole = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
     if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), whole, 0, 0) != 0:
         raise _last_error("")
 

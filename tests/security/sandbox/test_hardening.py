@@ -8,7 +8,8 @@ import pytest
 from stockade.sandbox.v1 import sandbox_pb2
 from stockade_sandbox import seccomp
 
-from support.sandbox_service import Caller, ServedSandboxes
+from support.journals import leaves
+from support.sandbox_service import Caller, ServedSandboxes, eventually
 
 pytestmark = pytest.mark.docker
 
@@ -143,7 +144,9 @@ def test_every_family_of_the_profile_is_tried() -> None:
     assert [family for family, calls in seccomp.DENIED.items() if not tried & set(calls.split())] == []
 
 
-def test_a_call_of_another_table_ends_the_process(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:
+def test_a_call_of_another_table_ends_the_process(
+    ada: Caller, sandbox: sandbox_pb2.Sandbox, served: ServedSandboxes
+) -> None:
     # int 0x80 with eax = 20, getpid of the 32-bit table: mov eax, 20; int 0x80; ret
     program = """
 import ctypes, mmap
@@ -153,8 +156,14 @@ print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(
 """
     done = ada.run(sandbox.name, "python3", "-c", program)
     assert done.ending.signal == 31  # SIGSYS
+    assert done.ending.seccomp_killed
     assert "seccomp" in done.ending.detail
+    eventually(lambda: any(entry.get("metadata", {}).get("seccomp_killed") for entry in recorded(served)))
     assert done.stdout == b""
+
+
+def recorded(served: ServedSandboxes) -> list[dict[str, Any]]:
+    return leaves(served.state_dir / "audit/journals/sandbox-0")
 
 
 def test_programs_that_are_no_attack_still_run(ada: Caller, sandbox: sandbox_pb2.Sandbox) -> None:

@@ -233,6 +233,7 @@ def _recorded(execution: Execution) -> None:
                 "ending": str(execution.ending.reason),
                 "output_bytes": execution.ending.output_bytes,
                 **({"exit_code": code} if code is not None else {}),
+                **({"seccomp_killed": True} if execution.ending.seccomp_killed else {}),
             }
         )
     elif execution.state is ExecState.RUNNING:

@@ -26,11 +26,16 @@ _TYPE = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
 @dataclass(slots=True)
 class Connection:
-    """An Envoy that is connected: its version, since when, and the versions of the listeners it confirmed."""
+    """An Envoy that is connected: its version, since when, and the versions of the listeners it confirmed.
+
+    `unsettled` are the names of those that it may not have as wanted: a change costs what it changes, however many
+    doors there are.
+    """
 
     envoy_version: str
     since_ns: int
     known: dict[str, str]
+    unsettled: set[str]
 
 
 class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
@@ -45,10 +50,10 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
 
     def want(self, put: Iterable[Listener] = (), remove: Iterable[str] = ()) -> None:
         """Change what is wanted and tell Envoy, now or when it connects."""
-        for listener in put:
-            self._wanted[listener.name] = _resource(listener)
-        for name in remove:
-            self._wanted.pop(name, None)
+        changed = {listener.name for listener in put if self._put(_resource(listener))}
+        changed |= {name for name in remove if self._wanted.pop(name, None)}
+        if self.connection is not None:
+            self.connection.unsettled |= changed
         self._changed.set()
 
     def is_settled(self, name: str) -> bool:
@@ -78,14 +83,15 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
     async def DeltaListeners(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """Serve one Envoy until it goes; the latest to connect is the one that counts."""
         hello = await anext(requests)
-        connection = Connection(_version(hello), time.time_ns(), dict(hello.initial_resource_versions))
+        known = dict(hello.initial_resource_versions)
+        connection = Connection(_version(hello), time.time_ns(), known, {*known, *self._wanted})
         self.connection = connection
         for name in [name for name in self._waiting if self.is_settled(name)]:  # it kept what is waited for
             self._resolve(name, "")
         log.info("envoy connected", extra={"version": connection.envoy_version, "listeners": len(connection.known)})
         try:
             for nonce in map(str, itertools.count(1)):
-                response = self._difference(connection.known, nonce)
+                response = self._difference(connection, nonce)
                 yield response
                 self._settle(connection, response, await _answer_to(nonce, requests))
                 await self._until_changed(connection)
@@ -94,21 +100,21 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
             if self.connection is connection:
                 self.connection = None
 
-    def _difference(self, known: dict[str, str], nonce: str) -> DeltaDiscoveryResponse:
+    def _difference(self, connection: Connection, nonce: str) -> DeltaDiscoveryResponse:
+        """What Envoy has yet to be told; what it has as wanted is settled."""
+        told, connection.unsettled = connection.unsettled, set()
+        wanted = [self._wanted[name] for name in told if name in self._wanted]
         return DeltaDiscoveryResponse(
             type_url=_TYPE,
             nonce=nonce,
-            resources=[new for name, new in self._wanted.items() if known.get(name) != new.version],
-            removed_resources=[name for name in known if name not in self._wanted],
+            resources=[new for new in wanted if connection.known.get(new.name) != new.version],
+            removed_resources=[name for name in told if name in connection.known and name not in self._wanted],
         )
 
     async def _until_changed(self, connection: Connection) -> None:
-        while not self._differs(connection.known):
+        while not connection.unsettled:
             self._changed.clear()
             await self._changed.wait()
-
-    def _differs(self, known: dict[str, str]) -> bool:
-        return known != {name: resource.version for name, resource in self._wanted.items()}
 
     def _settle(self, connection: Connection, told: DeltaDiscoveryResponse, answer: DeltaDiscoveryRequest) -> None:
         """Take Envoy's word on a response. A refusal names the listeners that failed; the others were taken."""
@@ -122,6 +128,12 @@ class Announcer(lds_pb2_grpc.ListenerDiscoveryServiceServicer):
         for resource in told.resources:
             connection.known[resource.name] = resource.version
             self._resolve(resource.name, refusal if f"{resource.name}: " in refusal else "")
+
+    def _put(self, resource: Resource) -> bool:
+        """Want this one; False where it is wanted already."""
+        before = self._wanted.get(resource.name)
+        self._wanted[resource.name] = resource
+        return before is None or before.version != resource.version
 
     def _future(self, name: str) -> "asyncio.Future[None]":
         future = asyncio.get_running_loop().create_future()

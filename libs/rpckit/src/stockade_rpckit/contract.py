@@ -32,11 +32,15 @@ _SILENT = trace.NoOpTracer()
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC as the contract has it. `callers` are values of `Caller`, `recording` one of `Recording`."""
+    """One RPC as the contract has it. `callers` are values of `Caller`, `recording` one of `Recording`.
+
+    `spans` are what is left of this second's spans of calls served, None where each call is to have one.
+    """
 
     path: str
     callers: frozenset[int]
     recording: int
+    spans: tracing.Budget | None = None
 
     @property
     def name(self) -> str:
@@ -74,4 +78,6 @@ def method(path: str) -> Method:
         return Method(path, callers, recording)
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     extensions: Any = descriptor.GetOptions().Extensions  # typed for extensions that a generator of mypy's own knows
-    return Method(path, frozenset(extensions[options_pb2.callers]), int(extensions[options_pb2.recording]))
+    callers, recording = frozenset(extensions[options_pb2.callers]), int(extensions[options_pb2.recording])
+    limit = int(extensions[options_pb2.spans_per_second])
+    return Method(path, callers, recording, tracing.Budget(limit) if limit else None)

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,14 +67,7 @@ class Pipeline:
     async def call(self, method: Method, context: grpc.aio.ServicerContext) -> AsyncIterator[Call]:
         """One call from its first byte to its status: traced, identified, recorded, its errors turned into statuses."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        with method.tracer.start_as_current_span(
-            method.unary_name,
-            context=tracing.extract(metadata),
-            kind=SpanKind.SERVER,
-            attributes=tracing.rpc_attributes(method.path),
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        with tracing.entered(_span(method, metadata)) as span:
             ids = span.get_span_context()
             call = Call(method, span, self._recorder.open(method, f"{ids.trace_id:032x}", f"{ids.span_id:016x}"))
             try:
@@ -106,7 +99,8 @@ class Pipeline:
         call.principal = principal
         identity.enter(principal)
         self._recorder.identify(call.record, principal)
-        call.span.set_attribute("stockade.principal", self._recorder.alias(principal))
+        if call.span.is_recording():
+            call.span.set_attribute("stockade.principal", self._recorder.alias(principal))
 
     @contextmanager
     def _room_for(self, principal: Principal) -> Iterator[None]:
@@ -154,6 +148,19 @@ class Pipeline:
             call.record.claimed = failure.claimed if isinstance(failure, Unproven) else {}
         await self._close_quietly(call, failure.code.name, failure.reason)
         await context.abort(failure.code, failure.message, trailing_metadata=failure.trailing_metadata())
+
+
+def _span(method: Method, metadata: Mapping[str, str]) -> trace.Span:
+    """The span of a call that begins, in its caller's trace; one that is not kept where this second's are spent."""
+    context = tracing.extract(metadata)
+    if method.spans is not None and not method.spans.take():
+        return tracing.unrecorded(context)
+    return method.tracer.start_span(
+        method.unary_name,
+        context=context,
+        kind=SpanKind.SERVER,
+        attributes=tracing.rpc_attributes(method.path),
+    )
 
 
 def _authorize(call: Call) -> None:

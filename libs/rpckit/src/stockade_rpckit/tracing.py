@@ -5,10 +5,13 @@ interceptors of this package make the spans, with the attributes of the RPC sema
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
@@ -17,6 +20,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 EXPORT_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -91,9 +95,47 @@ def shutdown(timeout_s: float = 2.0) -> None:
 _TRACER = trace.get_tracer("stockade")  # a proxy until a provider is set; asking for it anew costs 45 µs
 
 
+class Budget:
+    """So many spans in each second. Belongs to one event loop."""
+
+    __slots__ = ("_left", "_per_second", "_second")
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = self._left = per_second
+        self._second = 0
+
+    def take(self) -> bool:
+        """Whether there was one left."""
+        if (second := int(time.monotonic())) != self._second:
+            self._second, self._left = second, self._per_second
+        self._left -= 1
+        return self._left >= 0
+
+
 def tracer() -> trace.Tracer:
     """The process's tracer; a no-op one before `setup`."""
     return _TRACER
+
+
+@contextmanager
+def entered(span: trace.Span) -> Iterator[trace.Span]:
+    """The span as the current one, ended with the block: the half of `start_as_current_span` that a call needs."""
+    token = contexts.attach(trace.set_span_in_context(span))
+    try:
+        yield span
+    finally:
+        contexts.detach(token)
+        span.end()
+
+
+_new = RandomIdGenerator()
+
+
+def unrecorded(context: Context) -> trace.Span:
+    """A span that nobody keeps, in its caller's trace or one of its own, so that entries and logs have its ids."""
+    parent = trace.get_current_span(context).get_span_context()
+    trace_id = parent.trace_id if parent.is_valid else _new.generate_trace_id()
+    return trace.NonRecordingSpan(trace.SpanContext(trace_id, _new.generate_span_id(), is_remote=False))
 
 
 def extract(metadata: Mapping[str, str]) -> Context:

@@ -45,5 +45,7 @@ CALLERS_FIELD_NUMBER: _ClassVar[int]
 callers: _descriptor.FieldDescriptor
 RECORDING_FIELD_NUMBER: _ClassVar[int]
 recording: _descriptor.FieldDescriptor
+SPANS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+spans_per_second: _descriptor.FieldDescriptor
 PERSONAL_FIELD_NUMBER: _ClassVar[int]
 personal: _descriptor.FieldDescriptor

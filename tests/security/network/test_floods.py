@@ -58,6 +58,6 @@ async def _recorded(gate: GateProcess, sent: int) -> None:
 
 
 def _stands_for(entry: dict[str, Any]) -> int:
-    if entry["action"] not in ("BLOCKED", "RATE_LIMITED"):
-        return 0  # the door's own opening
+    if entry["action"] not in ("BLOCKED", "RATE_LIMITED") or entry.get("rule") == "unanswered":
+        return 0  # the door's own opening; a request whose decision came too late, and stands by itself
     return int(entry.get("metadata", {}).get("count", 1))

@@ -34,7 +34,10 @@ _INSIDE_S = 1.0
 """How long after a tunnel's end its inside may still tell of it: the two logs are not in order."""
 
 _JUDGED = "lua_response"
-"""How Envoy names the judge's own refusals, which were recorded when they were decided."""
+"""How Envoy names the judge's own refusals, which were recorded when they were decided.
+
+Without a decision's id: that the judge did not answer in time. It may have decided all the same, and recorded that.
+"""
 
 
 class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
@@ -102,12 +105,13 @@ class Outcomes(als_pb2_grpc.AccessLogServiceServicer):
             await self._cut(common.custom_tags.get("sandbox", ""))
 
     def _count_undecided(self, entry: RequestEntry) -> None:
-        """What Envoy's codec rejected before the judge, and what the judge could not be asked."""
+        """What Envoy's codec rejected before the judge, and what the judge did not answer."""
         if entry.common_properties.upstream_cluster == "judge":
             return  # the sandbox's own questions
         sandbox = entry.common_properties.custom_tags.get("sandbox", "")
         status, details = entry.response.response_code.value, entry.response.response_code_details
-        self._folds.add(kind_of(Action.BLOCKED, "codec", details, sandbox, self._door_of(sandbox), status))
+        rule = "unanswered" if details == _JUDGED else "codec"
+        self._folds.add(kind_of(Action.BLOCKED, rule, details, sandbox, self._door_of(sandbox), status))
 
     async def _guarded(self, work: Awaitable[object]) -> None:
         """What cannot be taken never ends the stream of what follows."""

@@ -9,6 +9,7 @@ import pytest_asyncio
 from stockade_sandbox.cgroups import ContainerCgroup, ExecCgroup
 from stockade_sandbox.domain.ending import Reason, Stop
 from stockade_sandbox.domain.execution import Command, TerminalSize
+from stockade_sandbox.supervision import Supervision
 from stockade_sandbox.supervision.execution import Execution
 from stockade_sandbox.supervision.prepared import BREATH_S
 
@@ -103,6 +104,54 @@ async def test_the_next_child_waits_for_others_after_a_first_exec_and_not_after_
     assert await children(sandbox) == 0
     await asyncio.sleep(BREATH_S)
     assert await children(sandbox) == 1
+
+
+ABORTS = ("sh", "-c", "kill -9 $$")
+LEAVES_ONE = ("sh", "-c", "sleep 30 > /dev/null 2>&1 &")
+HOLDS_MEMORY = ("dd", "if=/dev/zero", "of=/workspace/held", "bs=1M", "count=8")
+
+
+@pytest.mark.parametrize(
+    ("program", "timeout_s", "again"),
+    [(("true",), 9, True), (ABORTS, 9, True), (LEAVES_ONE, 9, False), (HOLDS_MEMORY, 9, False), (WAIT, 0.2, False)],
+    ids=["ends", "is killed from inside", "leaves a process", "leaves memory counted", "is killed by us"],
+)
+async def test_a_cgroup_serves_once_more_where_it_is_as_good_as_new(
+    program: tuple[str, ...], timeout_s: float, again: bool, sandbox: Sandbox
+) -> None:
+    await sandbox.run("true")  # so that the next child is made at once
+    await asyncio.sleep(0.1)
+    first = await sandbox.supervision.start(sandbox.name, Command(args=program, timeout_s=timeout_s))
+    await first.ended()
+    running = [await started(sandbox)]
+    assert first.cgroup is not None
+    assert (running[0].cgroup is first.cgroup) is again
+    await end(running)
+
+
+async def test_a_service_that_starts_knows_in_which_cgroup_an_exec_is() -> None:
+    async with supervised() as sandbox:
+        await sandbox.run("true")
+        await sandbox.run("true")
+        first = await started(sandbox)
+        assert first.cgroup is not None
+        assert first.cgroup.name != first.id
+        await sandbox.supervision.shut_down()
+        sandbox.supervision = Supervision(sandbox.keeper)
+        await sandbox.supervision.open(sandbox.name, sandbox.directory, doors=False)
+        sandbox.supervision.expect(sandbox.name, sandbox.init_pid)
+        await sandbox.supervision.attached(sandbox.name, 5)
+        found = sandbox.supervision.post(sandbox.name).find(first.id)
+        assert found.cgroup is not None
+        assert len(found.cgroup.pids()) == 2
+        await end([found])
+
+
+async def test_what_one_used_is_not_told_of_the_next_in_its_cgroup(sandbox: Sandbox) -> None:
+    hungry = await sandbox.python("x = b'x' * (64 << 20)")
+    frugal = await sandbox.run("true")
+    assert hungry.ending.usage.peak_memory_bytes > 64 << 20
+    assert frugal.ending.usage.peak_memory_bytes < 16 << 20
 
 
 async def children(sandbox: Sandbox) -> int:

@@ -196,7 +196,7 @@ async def test_lies_about_an_exec_stay_within_it(forger: Forger) -> None:
 
 
 async def test_notes_that_are_not_the_hosts_end_the_sandbox(forger: Forger) -> None:
-    good = write_note("ex-" + "a" * 12, Command(args=("true",)))
+    good = write_note("ex-" + "a" * 12, None, Command(args=("true",)))
     report = {"note": good.replace("ex-aaa", "../../"), "pid": 3, "first": 0, "end": 0, "exec_ns": 1}
     forger.say(frames.HELLO, 0, {**HELLO, "kept": 1})
     forger.say(frames.KEPT, 3, report)

@@ -88,6 +88,32 @@ def test_who_has_entered_is_in_every_tree(host: Path, absent: tuple[str, ...], a
     assert places == [f"{host}/cgroup/{tree}{DOCKER}/ex-1/tasks" for tree in ("memory", "pids", "freezer")]
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "renewed"),
+    [
+        ("memory.usage_in_bytes", "69632\n", True),
+        ("memory.usage_in_bytes", f"{3 << 20}\n", False),
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", False),
+        ("pids.events", "max 1\n", False),
+        ("cgroup.procs", f"{STRANGER}\n", False),
+    ],
+    ids=["empty", "memory still counted", "killed for memory", "a fork refused", "a process in it"],
+)
+def test_one_is_as_good_as_new_that_has_counted_nothing(host: Path, file: str, content: str, renewed: bool) -> None:
+    process(host, INIT, 1, V1)
+    for controller in ("memory", "pids", "freezer"):
+        tree(host, f"{controller}{DOCKER}")
+    exec_cgroup = container(host).make("ex-1")
+    for controller in ("memory", "pids", "freezer"):
+        tree(host, f"{controller}{DOCKER}/ex-1", cgroup__procs="", pids__events="max 0\n")
+        directory = tree(host, f"{controller}{DOCKER}/ex-1", memory__usage_in_bytes="0\n")
+        (directory / file).write_text(content)
+    peak = host / f"cgroup/memory{DOCKER}/ex-1/memory.max_usage_in_bytes"
+    peak.write_text("1048576\n")
+    assert exec_cgroup.renew() is renewed
+    assert peak.read_text().startswith("0") is renewed
+
+
 def test_version_2_is_one_tree_in_which_the_init_makes_room(host: Path) -> None:
     process(host, INIT, 1, V2)
     scope = "system.slice/docker-4b2c.scope"
@@ -101,6 +127,7 @@ def test_version_2_is_one_tree_in_which_the_init_makes_room(host: Path) -> None:
     tree(host, f"{scope}/ex-1", cpu__stat="usage_usec 1500000\nuser_usec 1\n")
     (top / "pids.events").write_text("max 7\n")
     assert exec_cgroup.counters() == Counters(oom_kills=1, pids_refused=4, peak_memory_bytes=4096, cpu_s=1.5)
+    assert not exec_cgroup.renew()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ PROC = "/proc"
 
 _V1_TREES = ("memory", "pids", "freezer")
 _KILL_DEADLINE_S = 5.0
+_MOST_REMAINS = 2 << 20
+"""Up to so many bytes that are still counted in a cgroup when all in it has ended, it may serve once more."""
+
 _SUPERVISOR_OOM_SCORE = -998
 _EXEC_OOM_SCORE = 500
 
@@ -114,6 +117,11 @@ class ExecCgroup:
         self._parent = parent
         self._refused_before = self._refused() if parent else 0
 
+    @property
+    def name(self) -> str:
+        """By which ContainerCgroup.make finds it again."""
+        return os.path.basename(self._any)
+
     @contextlib.contextmanager
     def entrances(self) -> Iterator[list[int]]:
         """Open files, as long as this lasts: a process that writes 0 to each has entered. Raises OSError.
@@ -122,8 +130,7 @@ class ExecCgroup:
         """
         name = "cgroup.procs" if "" in self._trees else "tasks"
         with contextlib.ExitStack() as opened:
-            files = [opened.enter_context(open(f"{path}/{name}", "wb", 0)) for path in self._trees.values()]
-            yield [file.fileno() for file in files]
+            yield [_opened(f"{path}/{name}", opened) for path in self._trees.values()]
 
     def admit(self, inner_pid: int) -> bool:
         """Whether a process has entered every tree; it is then a choice for the kernel when memory runs out."""
@@ -179,6 +186,23 @@ class ExecCgroup:
             peak_memory_bytes=int(peak) if peak.strip().isdigit() else None,
             cpu_s=cpu / 1e6 if cpu is not None else None,
         )
+
+    def renew(self) -> bool:
+        """Makes it as good as new, if it is but for what it still holds of memory; whether it is.
+
+        To make one and to remove one costs as much as the program `true`, and both wait while an engine moves
+        processes. Version 1: in version 2 a peak stands until the cgroup is gone.
+        """
+        if self._parent or self.pids():
+            return False
+        remains = _read(f"{self._trees['memory']}/memory.usage_in_bytes").strip()
+        if not remains.isdigit() or int(remains) > _MOST_REMAINS or _oom_kills(self._trees) or self._refused():
+            return False
+        try:
+            _write(f"{self._trees['memory']}/memory.max_usage_in_bytes", "0")
+        except OSError:
+            return False
+        return True
 
     def remove(self) -> bool:
         """Removes it if nothing is in it any more; whether it is gone."""
@@ -260,6 +284,13 @@ def _read(path: str) -> str:
         return ""
     finally:
         os.close(fd)
+
+
+def _opened(path: str, until: contextlib.ExitStack) -> int:
+    """A kernel file to write to, open as long as `until` is. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    until.callback(os.close, fd)
+    return fd
 
 
 def _write(path: str, text: str) -> None:

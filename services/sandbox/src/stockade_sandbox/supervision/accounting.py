@@ -6,14 +6,18 @@
 import errno
 import os
 
-from stockade_sandbox.cgroups import Counters
+from stockade_sandbox.cgroups import Counters, ExecCgroup
 from stockade_sandbox.domain.ending import Observed, Stop
 from stockade_sandbox.domain.execution import Usage
 
 _FULL_DISK = (os.strerror(errno.ENOSPC).encode(), os.strerror(errno.EDQUOT).encode())
 
-NOTHING = Counters(oom_kills=0, pids_refused=0, peak_memory_bytes=None, cpu_s=None)
-"""What is counted where there is no cgroup."""
+_NOTHING = Counters(oom_kills=0, pids_refused=0, peak_memory_bytes=None, cpu_s=None)
+
+
+def counted(cgroup: ExecCgroup | None) -> Counters:
+    """What is counted so far; nothing where there is no cgroup."""
+    return cgroup.counters() if cgroup is not None else _NOTHING
 
 
 def observed(

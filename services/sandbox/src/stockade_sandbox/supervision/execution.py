@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from stockade_sandbox.cgroups import Counters, ExecCgroup
 from stockade_sandbox.domain.ending import Ending, Observed, Reason, Stop, conclude, exit_code, exit_signal
 from stockade_sandbox.domain.execution import Command, ExecEnded, ExecState, ProgramNotStarted, TerminalSize
-from stockade_sandbox.supervision.accounting import NOTHING, observed, usage
+from stockade_sandbox.supervision.accounting import counted, observed, usage
 from stockade_sandbox.supervision.link import Link
 from stockade_sandbox.supervision.output import CAPACITY, Gap, Output, Piece
 from stockade_sandbox.supervision.spans import ExecSpans
@@ -52,8 +52,7 @@ class Execution:
         self._exiting = False
         self._deadline: asyncio.TimerHandle | None = None
         self._expected = 0  # the offset of the next byte from the supervisor
-        self._acknowledged = 0
-        self._input_on_the_way = 0
+        self._acknowledged = self._input_on_the_way = 0
         self._failure: ProgramNotStarted | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -61,6 +60,11 @@ class Execution:
     def attached(self) -> bool:
         """Whether its supervisor is on the line."""
         return self._link is not None
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether its main process was seen to end, and nothing of it was to be killed."""
+        return self._stop is None and self.ending is not None and self.ending.reason is not Reason.SANDBOX_LOST
 
     # --- what callers do
 
@@ -275,7 +279,7 @@ class Execution:
     def _exit(self, report: dict[str, object], status: int, exit_ns: int) -> None:
         if self._left is None:
             self._left = frames.count(report, "left", 0)
-        counters = self._counters()
+        counters = counted(self.cgroup)
         self.spans.exited(exit_ns, exit_code(status), exit_signal(status))
         self._conclude(observed(status, self._stop, counters, report, self.output.last_stderr), counters, report)
 
@@ -340,9 +344,6 @@ class Execution:
             return False
         return not self._left
 
-    def _counters(self) -> Counters:
-        return self.cgroup.counters() if self.cgroup is not None else NOTHING
-
     def _conclude(
         self, seen: Observed, counters: Counters | None = None, report: dict[str, object] | None = None
     ) -> None:
@@ -357,7 +358,7 @@ class Execution:
             detail=detail,
             output_partial=reason not in (Reason.EXITED, Reason.SIGNALLED),
             output_bytes=self.output.end,
-            usage=usage(now - self.start_ns, counters or self._counters(), report or {}, seen.pids_refused, left),
+            usage=usage(now - self.start_ns, counters or counted(self.cgroup), report or {}, seen.pids_refused, left),
             end_ns=now,
         )
         self.state = ExecState.ENDED

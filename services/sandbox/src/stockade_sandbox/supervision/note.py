@@ -6,6 +6,7 @@ It comes back from inside the sandbox, so it is checked, and nothing but that sa
 import json
 import re
 
+from stockade_sandbox.cgroups import ExecCgroup
 from stockade_sandbox.domain.execution import Command, TerminalSize
 from stockade_sandbox.supervisor.frames import FrameError
 
@@ -13,10 +14,11 @@ _ID = re.compile(r"ex-[a-z2-7]{12}")
 _MOST_ARGS, _LONGEST_ARG = 16, 128
 
 
-def write_note(exec_id: str, command: Command) -> str:
+def write_note(exec_id: str, cgroup: ExecCgroup | None, command: Command) -> str:
     """The note of a new exec; long arguments are cut, since they serve for listing only."""
     note: dict[str, object] = {
         "exec": exec_id,
+        "cgroup": cgroup.name if cgroup is not None else "",
         "args": [arg[:_LONGEST_ARG] for arg in command.args[:_MOST_ARGS]],
         "timeout_s": command.timeout_s,
         "max_output_bytes": command.max_output_bytes,
@@ -26,12 +28,13 @@ def write_note(exec_id: str, command: Command) -> str:
     return json.dumps(note, separators=(",", ":"))
 
 
-def read_note(text: str) -> tuple[str, Command]:
-    """The exec's id and what was ordered. Raises FrameError."""
+def read_note(text: str) -> tuple[str, str, Command]:
+    """The exec's id, its cgroup's name (older notes have none: the id), and what was ordered. Raises FrameError."""
     try:
         note = json.loads(text)
         exec_id = note["exec"]
-        if not _ID.fullmatch(exec_id):
+        cgroup = note.get("cgroup") or exec_id
+        if not _ID.fullmatch(exec_id) or not _ID.fullmatch(cgroup):
             raise ValueError("no id")
         terminal = note.get("terminal")
         command = Command(
@@ -42,4 +45,4 @@ def read_note(text: str) -> tuple[str, Command]:
         )
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
         raise FrameError("a note that is not ours") from error
-    return exec_id, command
+    return exec_id, cgroup, command

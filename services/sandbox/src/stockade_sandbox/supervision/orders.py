@@ -3,8 +3,11 @@
 from stockade_sandbox.domain.execution import Command
 
 
-def order(command: Command, note: str, file: dict[str, object] | None, subreaper: bool) -> dict[str, object]:
-    """The payload of START. `file`: a file operation that is done instead of a program. `subreaper`: see there."""
+def order(command: Command, file: dict[str, object] | None, subreaper: bool) -> dict[str, object]:
+    """The payload of START, but for its note.
+
+    `file`: a file operation that is done instead of a program. `subreaper`: see there.
+    """
     size = command.terminal
     return {
         "args": list(command.args),
@@ -13,7 +16,6 @@ def order(command: Command, note: str, file: dict[str, object] | None, subreaper
         "stdin": command.stdin,
         "terminal": {"rows": size.rows, "columns": size.columns} if size else None,
         "limits": command.limits,
-        "note": note,
         "subreaper": subreaper,
         **({"file": file} if file is not None else {}),
     }

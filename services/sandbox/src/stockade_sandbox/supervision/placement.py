@@ -21,6 +21,7 @@ class Placement:
         self._sandbox, self._own_kernel = sandbox, own_kernel
         self._container: ContainerCgroup | None = None
         self._lingering: list[ExecCgroup] = []
+        self._used: ExecCgroup | None = None  # the last of those that may serve once more
         self._tidying: set[asyncio.Task[None]] = set()
 
     @property
@@ -39,13 +40,20 @@ class Placement:
             _log.warning("no cgroup of its own", extra={"sandbox": self._sandbox, "error": str(error)})
             self._container = None
 
-    def known(self, exec_id: str) -> ExecCgroup | None:
+    def known(self, name: str) -> ExecCgroup | None:
         """The cgroup of an exec from before this service started."""
-        return self._container.make(exec_id) if self._container is not None else None
+        return self._container.make(name) if self._container is not None else None
 
     async def make(self, exec_id: str) -> ExecCgroup:
-        """A cgroup for an exec. Off the loop: while an engine moves processes, none can be made. Raises OSError."""
+        """A cgroup for an exec: what the last one had, or a new one, named like it. Raises OSError.
+
+        Off the loop: while an engine moves processes, none can be made.
+        """
         assert self._container is not None
+        used, self._used = self._used, None
+        if used is not None and used.renew():
+            self._lingering.remove(used)
+            return used
         lingering, self._lingering = self._lingering, []
         try:
             return await threads.run(_renewed, self._container, exec_id, lingering)
@@ -62,9 +70,13 @@ class Placement:
         """Processes of the container itself, the init that is, that the kernel killed for memory."""
         return self._container.oom_kills() if self._container is not None else 0
 
-    def remove(self, cgroup: ExecCgroup | None) -> None:
-        """Removes it soon; while something runs in it, when the next one is removed."""
+    def remove(self, cgroup: ExecCgroup | None, reusable: bool = False) -> None:
+        """Removes it soon; while something runs in it, when the next one is removed.
+
+        `reusable`: nothing is about to enter it, or to kill what is in it, so that the next exec may have it.
+        """
         if cgroup is not None:
+            self._used = cgroup if reusable else self._used
             self._lingering.append(cgroup)
             asyncio.get_running_loop().call_later(_LINGER_S, self._tidy)
 
@@ -74,7 +86,7 @@ class Placement:
         task.add_done_callback(self._tidying.discard)
 
     async def _removed(self) -> None:
-        lingering, self._lingering = self._lingering, []
+        lingering, self._lingering, self._used = self._lingering, [], None
         if lingering:
             await threads.run(_remove, lingering)
             self._lingering += lingering

@@ -52,14 +52,12 @@ class Post:
         self._placement = Placement(sandbox, own_kernel=secrets is not None)
         self._init_pid = 0
         self._execs: OrderedDict[int, Execution] = OrderedDict()
-        self._roster = Roster(sandbox)
-        self._preparation = Preparation(sandbox, self._placement)
+        self._roster, self._preparation = Roster(sandbox), Preparation(sandbox, self._placement)
         self._released: deque[int] = deque(maxlen=64)
         self._next_number = 1
         self._pulse = Pulse()
         self._active_at, self._closed = time.time(), False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._tasks, self._endings = set[asyncio.Task[None]](), set[asyncio.Task[None]]()
         self._quiet: asyncio.Event | None = None  # set once the line has been let go of on purpose
         self._listener = Listener(directory / "control.sock", self._arrived, self._welcomed, secrets)
 
@@ -161,7 +159,7 @@ class Post:
         execution = Execution(self.sandbox, prepared.exec_id, prepared.number, command, ExecSpans(), self._link)
         execution.request_id, execution.held_by = request_id, held_by
         self._add(execution, listed=file is None)
-        execution.order = order(command, write_note(execution.id, command), file, not self._placement.possible)
+        execution.order = order(command, file, not self._placement.possible)
         if not self._placement.possible:
             self._send_start(execution)
         elif prepared.asked_for:
@@ -280,9 +278,9 @@ class Post:
         self._next_number = max(self._next_number, number + 1)
         execution = self._execs.get(number)
         if execution is None and number not in self._released:
-            exec_id, command = read_note(str(report.get("note")))
+            exec_id, cgroup, command = read_note(str(report.get("note")))
             execution = Execution(self.sandbox, exec_id, number, command, ExecSpans(), self._link)
-            execution.cgroup = self._placement.known(exec_id)
+            execution.cgroup = self._placement.known(cgroup)
             self._add(execution, listed=True)
         if execution is None or report.get("waiting"):
             self._link.send(frames.RELEASE, number)
@@ -343,7 +341,9 @@ class Post:
 
     def _send_start(self, execution: Execution, of_its_child: dict[str, object] | None = None) -> None:
         if self._link is not None:
-            self._link.send_json(frames.START, execution.number, {**execution.order, **(of_its_child or {})})
+            note = write_note(execution.id, execution.cgroup, execution.command)
+            message = {**execution.order, "note": note, **(of_its_child or {})}
+            self._link.send_json(frames.START, execution.number, message)
 
     def _release(self, number: int) -> None:
         """The supervisor may forget it; what it has said of it meanwhile is passed over."""
@@ -366,7 +366,7 @@ class Post:
         del self._execs[execution.number]
         self._release(execution.number)
         self._roster.finished(execution)
-        self._placement.remove(execution.cgroup)
+        self._placement.remove(execution.cgroup, reusable=execution.ended_by_itself)
         self._loop.call_later(self._preparation.rest(self._loop.time()), self._prepare)
 
     def _escaped(self, execution: Execution) -> None:

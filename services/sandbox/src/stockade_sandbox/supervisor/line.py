@@ -17,6 +17,9 @@ _HIGH = 512 * 1024
 _MOST_DESCRIPTORS = 8
 """Open files that come with one frame."""
 
+_READ_SIZE = 32 * 1024
+"""Less than what an allocator maps and unmaps each time."""
+
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.005, 1.0
 _PAUSE_ASKED_FOR_S = 0.01
 """Between attempts when the host wanted the line to be let go of: it wants it back soon, and a restored one at once."""
@@ -125,7 +128,7 @@ class Line:
             return
         try:
             data, ancillary, _flags, _sender = self._socket.recvmsg(
-                256 * 1024, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+                _READ_SIZE, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
             return

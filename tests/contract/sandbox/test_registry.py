@@ -1,6 +1,7 @@
 """What every registry of sandboxes does."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,22 @@ async def test_a_sandbox_comes_back_as_it_was(registry: SqliteRegistry) -> None:
     await registry.put(changed)
     assert await registry.all() == [changed]
     assert await registry.get("sb-b") is None
+
+
+async def test_many_at_once_all_last(registry: SqliteRegistry) -> None:
+    many = [replace(SANDBOX, name=f"sb-{n}", created_at=SANDBOX.created_at - n) for n in range(200)]
+    gone = asyncio.create_task(registry.put(many[0]))
+    waiting = [asyncio.create_task(registry.put(sandbox)) for sandbox in many[1:]]
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(*waiting)
+    assert await registry.all() == many  # a caller that went away takes nothing back, and holds up nobody
+
+
+async def test_each_is_told_what_could_not_be_written(registry: SqliteRegistry) -> None:
+    registry.close()
+    told = await asyncio.gather(*(registry.put(SANDBOX) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [sqlite3.ProgrammingError] * 3
 
 
 async def test_the_newest_come_first_and_the_forgotten_not_at_all(registry: SqliteRegistry) -> None:

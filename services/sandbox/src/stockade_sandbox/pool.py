@@ -16,7 +16,7 @@ from stockade_sandbox.domain import admission
 from stockade_sandbox.domain.admission import Rules
 from stockade_sandbox.domain.errors import ImageMissing, SandboxError
 from stockade_sandbox.domain.profile import Catalogue
-from stockade_sandbox.domain.sandbox import Limits, Sandbox, Tier
+from stockade_sandbox.domain.sandbox import Limits, Sandbox, State, Tier
 from stockade_sandbox.sandboxes import Sandboxes
 from stockade_sandbox.uids import Uids
 
@@ -24,7 +24,9 @@ log = get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 0.2
-"""Nothing is made while claims come in: the host's cores are theirs."""
+"""Nothing is made while claims are under way, nor for so long after: the host's cores are theirs."""
+MOST_QUIET_SECONDS = 1.0
+"""After many at once it is quiet for as long as they took, since their first commands do too; never for longer."""
 FAILED_SECONDS = 5.0
 """How long to wait after a member could not be made."""
 
@@ -60,14 +62,14 @@ class Pool:
         self._digests: dict[str, str] = {}
         self._ready: dict[Shape, list[str]] = {shape: [] for shape in wanted}
         self._making: set[str] = set()
-        self._claimed_at = 0.0
+        self._claims_began = self._claims_seen = 0.0
         self.claims = Counter({"warm": 0, "cold": 0})
         """Claims so far, by whether there was a member."""
         self._woken = asyncio.Event()
 
     def claim(self, shape: Shape) -> Sandbox | None:
         """A member of that shape, now the caller's; None when there is none that lives."""
-        self._claimed_at = time.monotonic()
+        self._see_claims()
         self._woken.set()
         ready = self._ready.get(shape, [])
         while ready:
@@ -99,8 +101,10 @@ class Pool:
         """Make what is missing, one at a time, for ever."""
         while True:
             shape = self._missing()
-            if shape is None or time.monotonic() - self._claimed_at < QUIET_SECONDS:
-                await self._wait(LOOK_SECONDS if shape is None else QUIET_SECONDS)
+            if shape is None:
+                await self._wait(LOOK_SECONDS)
+            elif self._claims_come_in():
+                await asyncio.sleep(QUIET_SECONDS / 4)
             elif not await self._made(shape):
                 await asyncio.sleep(FAILED_SECONDS)
 
@@ -129,6 +133,19 @@ class Pool:
         """Remove all members: the service stops, and the next one makes its own."""
         names = [name for ready in self._ready.values() for name in ready]
         await asyncio.gather(*map(self.discard, names), return_exceptions=True)
+
+    def _claims_come_in(self) -> bool:
+        """Whether members are being handed over, or were a moment ago."""
+        if any(sandbox.state is State.STARTING and sandbox.init_pid for sandbox in self._sandboxes.living()):
+            self._see_claims()
+        took = self._claims_seen - self._claims_began
+        return time.monotonic() - self._claims_seen < min(max(took, QUIET_SECONDS), MOST_QUIET_SECONDS)
+
+    def _see_claims(self) -> None:
+        now = time.monotonic()
+        if now - self._claims_seen > QUIET_SECONDS:
+            self._claims_began = now
+        self._claims_seen = now
 
     def _missing(self) -> Shape | None:
         lacking = (shape for shape, count in self._wanted.items() if len(self._ready[shape]) < count)

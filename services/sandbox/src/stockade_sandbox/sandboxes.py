@@ -18,12 +18,13 @@ class Sandboxes:
         """`node` is this node's name; `tell` tells other nodes how one is now."""
         self._registry, self._node, self._tell = registry, node, tell
         self._known: dict[str, Sandbox] = {}
+        self._living: dict[str, Sandbox] = {}  # of them, so that a claim need not look through all
         self._watchers: set[_Watcher] = set()
 
     async def load(self) -> None:
         """Take what the registry remembers."""
-        remembered = (replace(sandbox, node=self._node) for sandbox in reversed(await self._registry.all()))
-        self._known = {sandbox.name: sandbox for sandbox in remembered}
+        for sandbox in reversed(await self._registry.all()):
+            self._keep(replace(sandbox, node=self._node))
 
     def get(self, name: str) -> Sandbox:
         """The sandbox of that name. Raises SandboxNotFound."""
@@ -42,7 +43,7 @@ class Sandboxes:
 
     def living(self) -> list[Sandbox]:
         """Callers' sandboxes that take room."""
-        return [sandbox for sandbox in self._known.values() if sandbox.living]
+        return list(self._living.values())
 
     def present(self) -> list[Sandbox]:
         """All that something exists of on the host: the living, and those that wait warm."""
@@ -51,21 +52,22 @@ class Sandboxes:
     def begin(self, sandbox: Sandbox) -> Sandbox | None:
         """One is being made for a caller: it takes room at once. What it was before: a warm one, or nothing."""
         before = self._known.get(sandbox.name)
-        self._known[sandbox.name] = sandbox
+        self._keep(sandbox)
         return before
 
     def withdraw(self, name: str, before: Sandbox | None) -> None:
         """It is not made after all."""
         if before:
-            self._known[name] = before
+            self._keep(before)
         else:
-            del self._known[name]
+            self._drop(name)
 
     async def put(self, sandbox: Sandbox) -> Sandbox:
         """Remember one as it is now. A new one takes room at once; nothing else is told before it lasts."""
-        self._known.setdefault(sandbox.name, sandbox)
+        if sandbox.name not in self._known:
+            self._keep(sandbox)
         await self._registry.put(sandbox)
-        self._known[sandbox.name] = sandbox
+        self._keep(sandbox)
         for watcher in self._watchers:
             watcher.tell(sandbox)
         await self._tell(sandbox)
@@ -80,7 +82,7 @@ class Sandboxes:
         """Remember those no longer."""
         await self._registry.forget(names)
         for name in names:
-            self._known.pop(name, None)
+            self._drop(name)
 
     async def watch(self, wanted: Filter) -> AsyncGenerator[Sandbox | None, None]:
         """Each matching one as it is, None, then each again as it changes, its end included."""
@@ -93,6 +95,17 @@ class Sandboxes:
                 if wanted.matches(sandbox) or (sandbox.name in sent and not sandbox.living):
                     sent.add(sandbox.name)
                     yield sandbox
+
+    def _keep(self, sandbox: Sandbox) -> None:
+        self._known[sandbox.name] = sandbox
+        if sandbox.living:
+            self._living[sandbox.name] = sandbox
+        else:
+            self._living.pop(sandbox.name, None)
+
+    def _drop(self, name: str) -> None:
+        self._known.pop(name, None)
+        self._living.pop(name, None)
 
     @contextmanager
     def _watcher(self) -> Iterator["_Watcher"]:

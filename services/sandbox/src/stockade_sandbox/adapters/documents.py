@@ -10,6 +10,8 @@ from stockade_sandbox.domain.snapshot import Snapshot
 
 T = TypeVar("T")
 
+_SANDBOX_FIELDS = tuple(field.name for field in dataclasses.fields(Sandbox))
+
 
 def plain(value: Node | Order | Snapshot) -> str:
     """One JSON object with its fields."""
@@ -18,10 +20,9 @@ def plain(value: Node | Order | Snapshot) -> str:
 
 def document(sandbox: Sandbox, **more: str) -> str:
     """One JSON object with its fields, and `more`. A node that is not said is left out."""
-    fields = dataclasses.asdict(sandbox)
-    if not sandbox.node:
-        del fields["node"]
-    return json.dumps(fields | more)
+    # Not by `asdict`, which copies what is in them first: three quarters of the time that this takes.
+    fields = {name: getattr(sandbox, name) for name in _SANDBOX_FIELDS if name != "node" or sandbox.node}
+    return json.dumps(fields | more, default=dataclasses.asdict)
 
 
 def sandbox_of(text: str) -> Sandbox:

@@ -2,9 +2,7 @@
 
 import asyncio
 import dataclasses
-import sqlite3
 import threading
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,8 @@ class SqliteRegistry:
     def __init__(self, path: str) -> None:
         """Raises sqlite3.DatabaseError for a file that is no registry."""
         self._lock = threading.Lock()
-        self._gathered: deque[_Statement] = deque()
+        self._gathered: list[_Statement] = []
+        self._committing: asyncio.Task[None] | None = None
         self._connection = open_file(Path(path), _SCHEMA, _VERSION, _PRAGMAS, patience_s=5.0, isolation_level=None)
 
     async def put(self, sandbox: Sandbox) -> None:
@@ -106,34 +105,44 @@ class SqliteRegistry:
 
     async def _write(self, query: str, parameters: tuple[Any, ...]) -> None:
         """Durable on return. What gathers while one commit is under way goes into the next one, all together."""
-        statement = _Statement(query, parameters)
+        statement = _Statement(query, parameters, asyncio.get_running_loop().create_future())
         self._gathered.append(statement)
-        await threads.run(self._commit, statement)
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_gathered())
+        await statement.durable
 
-    def _commit(self, statement: "_Statement") -> None:
-        with self._lock:
-            if not statement.taken:
-                self._commit_all([self._gathered.popleft() for _ in range(len(self._gathered))])
-        if statement.failure is not None:
-            raise statement.failure
+    async def _commit_gathered(self) -> None:
+        """One thread for all of them: one for each would have them wait for each other, and for the event loop."""
+        while self._gathered:
+            batch, self._gathered = self._gathered, []
+            failure = await threads.run(self._commit, batch)
+            for statement in batch:
+                statement.settle(failure)
 
-    def _commit_all(self, batch: "list[_Statement]") -> None:
+    def _commit(self, batch: "list[_Statement]") -> Exception | None:
         try:
-            with self._connection:
+            with self._lock, self._connection:
                 self._connection.execute("BEGIN")
-                for each in batch:
-                    each.taken = True
-                    self._connection.execute(each.query, each.parameters)
-        except sqlite3.Error as error:
-            for each in batch:
-                each.taken, each.failure = True, error
+                for statement in batch:
+                    self._connection.execute(statement.query, statement.parameters)
+        except Exception as error:
+            return error
+        return None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class _Statement:
     """A change on its way to the file."""
 
     query: str
     parameters: tuple[Any, ...]
-    taken: bool = False
-    failure: sqlite3.Error | None = None
+    durable: "asyncio.Future[None]"
+
+    def settle(self, failure: Exception | None) -> None:
+        """Tell who waits, unless that one went away."""
+        if self.durable.done():
+            return
+        if failure is None:
+            self.durable.set_result(None)
+        else:
+            self.durable.set_exception(failure)

@@ -44,6 +44,8 @@ def decided(judged: Judged, policy: Policy, asker: Principal | None, *, pending:
 
 def _trace(request: Request) -> tuple[str, str]:
     """Trace and span id of a traceparent (W3C Trace Context §3.2); empty where there is none."""
+    if not request.traceparent:
+        return "", ""
     _, trace_id, span_id, *_ = f"{request.traceparent}---".split("-")
     return trace_id, span_id
 

@@ -70,7 +70,7 @@ class Judgement:
         decision = _decision(decision_id, policy, request, ruling, refusal)
         judged = Judged(request=request, decision=decision, time_ns=time.time_ns())
         try:
-            await self._journal.append(
+            await self._journal.submit(
                 entries.decided(judged, policy, asker, pending=decision.verdict is Verdict.ALLOW)
             )
         except RecordUnavailable:

@@ -41,8 +41,11 @@ class TrafficBook:
         traffic.received += received
 
     def _counted(self, sandbox: str) -> Traffic:
-        traffic = self._kept.setdefault(sandbox, Traffic())
-        self._kept.move_to_end(sandbox)
-        if len(self._kept) > SANDBOXES_KEPT:
-            self._kept.popitem(last=False)
+        traffic = self._kept.get(sandbox)
+        if traffic is None:
+            traffic = self._kept[sandbox] = Traffic()
+            if len(self._kept) > SANDBOXES_KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(sandbox)
         return traffic

@@ -110,8 +110,9 @@ class Counters:
         self.received.advance(now_us)
         while self.tunnels and self.tunnels[oldest := next(iter(self.tunnels))] <= now_us:
             del self.tunnels[oldest]
-        for name in [name for name, lease in self.leases.items() if lease.expire_us <= now_us]:
-            self._use(self._drop(name), now_us)
+        if self.leases:
+            for name in [name for name, lease in self.leases.items() if lease.expire_us <= now_us]:
+                self._use(self._drop(name), now_us)
 
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting the agent."""
@@ -141,10 +142,11 @@ def take(counters: Counters, limits: Limits, now_us: int, tunnel: str = "", coun
 
 
 def _refusal(counters: Counters, limits: Limits, now_us: int, tunnel: str, count: int = 1) -> Refusal | None:
-    found = [r for r in (_minute(counters, limits, count), _hour(counters, limits, now_us, count)) if r]
-    if other := _beside_requests(counters, limits, now_us, tunnel):
-        found.append(other)
-    return max(found, key=lambda refusal: refusal.retry_after_us, default=None)
+    minute, hour = _minute(counters, limits, count), _hour(counters, limits, now_us, count)
+    other = _beside_requests(counters, limits, now_us, tunnel)
+    if minute is hour is other is None:
+        return None
+    return max(filter(None, (minute, hour, other)), key=lambda refusal: refusal.retry_after_us)
 
 
 def _minute(counters: Counters, limits: Limits, count: int) -> Refusal | None:

@@ -24,21 +24,24 @@ local function refuse(handle, answer, body)
   }, body or "")
 end
 
--- Header objects are invalid after httpCall: they are fetched again.
+-- Header objects are invalid after httpCall: they are fetched again. Only a tunnel's inside reads the answer from them.
 local function pass(handle, answer)
   local headers = handle:headers()
   local host, port = answer["x-stockade-host"], answer["x-stockade-port"]
-  if headers:get(":method") ~= "CONNECT" then
+  if headers:get(":method") == "CONNECT" then
+    headers:replace("x-stockade-host", host)
+    headers:replace("x-stockade-port", port)
+    headers:replace("x-stockade-decision", answer["x-stockade-decision"])
+  else
     headers:replace(":authority", port == "80" and host or host .. ":" .. port)
   end
-  headers:replace("x-stockade-host", host)
-  headers:replace("x-stockade-port", port)
-  headers:replace("x-stockade-decision", answer["x-stockade-decision"])
   handle:streamInfo():dynamicMetadata():set("stockade", "verdict", "allow")
 end
 
+local OPTIONS = { timeout_ms = JUDGE_MILLISECONDS, send_xff = false }
+
 function envoy_on_request(handle)
-  local answer, body = handle:httpCall("judge", question(handle:headers()), nil, JUDGE_MILLISECONDS, false)
+  local answer, body = handle:httpCall("judge", question(handle:headers()), nil, OPTIONS)
   if answer["x-stockade-decision"] then
     handle:streamInfo():dynamicMetadata():set("stockade", "decision", answer["x-stockade-decision"])
   end

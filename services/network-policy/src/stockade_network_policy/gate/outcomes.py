@@ -202,15 +202,14 @@ def _refusal_of_tunnel(common: accesslog_pb2.AccessLogCommon) -> str:
 
 def details_of(common: accesslog_pb2.AccessLogCommon, details: str, refusal: str) -> dict[str, str]:
     """What Envoy tells of an end, without what is empty or usual."""
-    address = common.upstream_remote_address.socket_address
-    flags = ",".join(field.name for field, _ in common.response_flags.ListFields())
-    named = {
-        "details": "" if details == "via_upstream" else details,
-        "flags": flags,
-        "upstream": f"{address.address}:{address.port_value}" if address.address else "",
-        "refused": refusal,
-    }
-    return {name: value for name, value in named.items() if value}
+    told = {} if details in ("", "via_upstream") else {"details": details}
+    if flags := common.response_flags.ListFields():
+        told["flags"] = ",".join(field.name for field, _ in flags)
+    if upstream := common.upstream_remote_address.socket_address.address:
+        told["upstream"] = f"{upstream}:{common.upstream_remote_address.socket_address.port_value}"
+    if refusal:
+        told["refused"] = refusal
+    return told
 
 
 def seconds(duration: Duration) -> float:

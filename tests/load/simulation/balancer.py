@@ -1,9 +1,10 @@
 """An Envoy that creates go through, as far as deploy/envoy/sidecar.yaml has it balance, retry and pass hosts over.
 
 Sources: Envoy's documentation of `least_request`, `previous_hosts`, health checks, outlier detection and `x-envoy-
-immediate-health-check-fail`. A host that says that it has no room, in a check or with an answer, is passed over until
-a check finds room. One that answers UNAVAILABLE is passed over for as many `base_ejection_time`s as it was lately,
-and once more at each turn of the `interval` in which it was not, for one less; or until a check finds room.
+immediate-health-check-fail`. A host that says that it has no room, in a check or to what took its last place, is
+passed over until a check finds room. One that answers UNAVAILABLE is passed over for as many `base_ejection_time`s as
+it was lately, and once more at each turn of the `interval` in which it was not, for one less; or until a check finds
+room.
 """
 
 import random
@@ -48,12 +49,14 @@ class Balancer:
         self._active[host] += 1
         return host
 
-    def answered(self, host: int, available: bool, full: bool = False) -> None:
-        """A try came to its end there; `full`: the answer says that there is no room for another one."""
+    def told_full(self, host: int) -> None:
+        """What has its place there hears that it was the last."""
+        self._full.add(host)
+        self._drop(host)
+
+    def answered(self, host: int, available: bool) -> None:
+        """A try came to its end there."""
         self._active[host] -= 1
-        if full:
-            self._full.add(host)
-            self._drop(host)
         if not available and host not in self._ejected:
             self._times[host] = self._times.get(host, 0) + 1
             self._ejected[host] = self._clock.now + min(EJECTION_S * self._times[host], EJECTION_MOST_S)
@@ -82,8 +85,7 @@ class Balancer:
             if host in self._gone:
                 continue
             if not self._has_room(host):
-                self._full.add(host)
-                self._drop(host)
+                self.told_full(host)
             elif self._at[host] < 0:
                 self._full.discard(host)
                 self._ejected.pop(host, None)

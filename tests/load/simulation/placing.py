@@ -125,6 +125,8 @@ class Fleet:
             answer_s = NOTICE_S if host.dead else HOP_S + REFUSAL_S
             self.clock.after(answer_s, lambda: self._refused(envoy, name, tried, level))
             return
+        if not host.has_room:
+            envoy.told_full(number)
         self._names.append((name, host))
         start_s = HOP_S + self.rng.expovariate(1 / self.load.start_s)
         self.clock.after(start_s, lambda: self._started(envoy, name, tried, level))
@@ -140,7 +142,7 @@ class Fleet:
 
     def _started(self, envoy: Balancer, name: str, tried: list[int], level: str) -> None:
         host = self.hosts[tried[-1]]
-        envoy.answered(tried[-1], available=True, full=not host.has_room)
+        envoy.answered(tried[-1], available=True)
         host.started(name)
         self._under_way -= 1
         self.placed.tries[level].append(len(tried))

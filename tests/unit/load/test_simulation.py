@@ -24,7 +24,7 @@ def test_three_nodes_hold_what_is_promised() -> None:
     found = {figure.name: figure.value for figure in simulate(SMALL, range(1, 4))}
     assert found["sandboxes_held"] == 57
     assert found["create_tries_to_50_mean"] == 1
-    assert 1 < found["create_tries_held_mean"] < 1.02
+    assert 1 <= found["create_tries_held_mean"] < 1.02
     assert found["create_tries_held_p99"] == 1
     assert found["nodes_found_dead"] == 3
     assert 5 < found["lost_after_worst_s"] <= 10
@@ -39,7 +39,7 @@ def test_three_nodes_hold_what_is_promised() -> None:
 def test_one_seed_gives_one_result() -> None:
     assert place(SMALL, 7) == place(SMALL, 7)
     assert limit(SMALL, 7) == limit(SMALL, 7)
-    assert place(SMALL, 7).tries[HELD] != place(SMALL, 8).tries[HELD]
+    assert place(SMALL, 7).lost_after_s != place(SMALL, 8).lost_after_s
 
 
 def test_the_command_prints_and_writes(tmp_path: Path) -> None:
@@ -93,11 +93,12 @@ def test_one_that_refused_and_does_not_say_that_it_has_room_is_asked_again_after
     assert health.picked() == {0, 1, 2}
 
 
-def test_a_host_that_answers_that_it_is_full_is_asked_no_more_until_it_has_room() -> None:
+def test_a_host_that_says_that_it_is_full_is_asked_no_more_until_it_has_room() -> None:
     health = Health()
     host = health.envoy.pick([])
     health.room[host] = False
-    health.envoy.answered(host, available=True, full=True)
+    health.envoy.told_full(host)
+    health.envoy.answered(host, available=True)
     assert host not in health.picked()
     health.room[host] = True
     health.clock.run_for(CHECK_S)

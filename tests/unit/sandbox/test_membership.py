@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 from stockade_sandbox import membership as module
@@ -55,6 +56,17 @@ async def beating(of: Membership, turns: int, last: Callable[[], object]) -> Non
         await asyncio.sleep(0.05)
         await of.beat(replace(of.node, heard_at=float(turn + 1)), [])
     await last()  # type: ignore[misc]
+
+
+async def test_who_made_a_claim_hears_where_it_holds(fleet: MemoryFleet) -> None:
+    placed = AsyncMock()
+    here = Membership(fleet, node("a"), alone=False, placed=placed)
+    await here.join([])
+    assert await here.claim(claim("sb-a"), 0) is None
+    placed.assert_awaited_once()
+    await fleet.publish(here.node, [replace(SANDBOX, state=State.RUNNING)])
+    assert await here.claim(claim("sb-b"), 0) is not None  # its request has made one
+    placed.assert_awaited_once()
 
 
 async def test_a_request_that_a_live_node_works_on_is_waited_for(fleet: MemoryFleet) -> None:

@@ -6,7 +6,7 @@ is away nothing is told, and on joining again everything is.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from stockade_rpckit.logs import get_logger
@@ -19,6 +19,8 @@ from stockade_sandbox.domain.sandbox import Sandbox, State
 
 log = get_logger(__name__)
 
+Placed = Callable[[], Awaitable[None]]
+
 LOOK_SECONDS = 0.1
 QUIET_SECONDS = 1.5
 """Another node that has not beaten for so long while a request waits for it, has its request taken over."""
@@ -29,9 +31,12 @@ START_SECONDS = 30.0
 class Membership:
     """Its methods belong to one event loop."""
 
-    def __init__(self, fleet: Fleet, node: Node, alone: bool) -> None:
-        """`alone`: whether claims go on, counted by this node alone, while the fleet's registry is away."""
-        self.fleet, self.node, self._alone = fleet, node, alone
+    def __init__(self, fleet: Fleet, node: Node, alone: bool, placed: Placed | None = None) -> None:
+        """`alone`: whether claims go on, counted by this node alone, while the fleet's registry is away.
+
+        `placed` is called where something that is done here has claimed its place.
+        """
+        self.fleet, self.node, self._alone, self._placed = fleet, node, alone, placed
         self._joined = self._joined_before = False
         self.given_up: dict[str, Sandbox] = {}
         """Sandboxes of this node that are over for the fleet, as it has them: to be removed."""
@@ -79,6 +84,12 @@ class Membership:
         `living`: how many its owner has here. Raises QuotaExceeded, RequestIdReused, FleetUnavailable.
         """
         claim = replace(claim, sandbox=placement.published(claim.sandbox, self.node.name))
+        made = await self._counted(claim, living)
+        if made is None and self._placed:
+            await self._placed()
+        return made
+
+    async def _counted(self, claim: Claim, living: int) -> Sandbox | None:
         try:
             if not self._joined:
                 raise FleetUnavailable("this node has not joined yet")

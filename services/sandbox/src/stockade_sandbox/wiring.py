@@ -43,7 +43,7 @@ from stockade_sandbox.handlers.elsewhere import telling_where
 from stockade_sandbox.handlers.failures import FAILURES
 from stockade_sandbox.handlers.nodes import NodeHandler
 from stockade_sandbox.handlers.profiles import ProfileHandler
-from stockade_sandbox.handlers.room import CREATE, telling_full
+from stockade_sandbox.handlers.room import CREATE, Room
 from stockade_sandbox.handlers.sandboxes import SandboxHandler
 from stockade_sandbox.lifecycle import Lifecycle
 from stockade_sandbox.membership import Membership
@@ -77,7 +77,8 @@ async def wire(settings: Settings) -> Wiring:
     profiles = profiles.held_to(capacity)
     registry = _registry(places)
     node = identity(settings.node, settings.state_dir)
-    membership = Membership(_fleet(settings), node, alone=_alone(settings))
+    room = Room(lambda: this_node.has_room())
+    membership = Membership(_fleet(settings), node, alone=_alone(settings), placed=room.placed)
     sandboxes = Sandboxes(registry, settings.node, membership.tell)
     await sandboxes.load()
     cordon = Cordon(registry)
@@ -153,10 +154,7 @@ async def wire(settings: Settings) -> Wiring:
                 f"{PACKAGE}.SandboxService",
                 sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
                 telling_where(
-                    telling_full(
-                        SandboxHandler(lifecycle, sandboxes, directory, observation, snapshots), this_node.has_room
-                    ),
-                    directory,
+                    room.telling(SandboxHandler(lifecycle, sandboxes, directory, observation, snapshots)), directory
                 ),
                 naming_agents(sandbox_handlers.DESCRIBE, sandboxes),
             ),

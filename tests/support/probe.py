@@ -80,7 +80,7 @@ class Prober(stubs.ProbeServicer):  # type: ignore[misc,name-defined]
     async def One(self, request, context):  # type: ignore[no-untyped-def]
         return await self._answer(request, context)
 
-    Intend = Fold = Nobody = One
+    Intend = Fold = Often = Nobody = One
 
     async def Who(self, _request, _context):  # type: ignore[no-untyped-def]
         from stockade_rpckit.identity import current_principal

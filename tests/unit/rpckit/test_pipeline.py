@@ -72,6 +72,20 @@ def test_a_failure_reaches_caller_span_and_record(
     assert entry["status"] == code
 
 
+def test_what_is_called_often_is_recorded_each_time_with_few_spans(served: Served) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    stub = served.stub("operators/ada")
+    begun = time.monotonic()
+    for metadata in ((), (("traceparent", f"00-{trace_id}-b7ad6b7169203331-01"),)) * 10:
+        assert call(stub, "Often", metadata=metadata) == ["hello ada"]
+    seconds = int(time.monotonic() - begun) + 2  # how many of the clock's were touched
+    assert 1 <= len(served.spans()) <= seconds
+    entries = served.entries()
+    assert len({entry["span_id"] for entry in entries}) == 20
+    assert [entry["trace_id"] for entry in entries[1::2]] == [trace_id] * 10
+    assert len({entry["trace_id"] for entry in entries}) == 11
+
+
 def test_a_defect_tells_the_caller_the_trace_and_nothing_else(served: Served) -> None:
     with pytest.raises(grpc.RpcError) as failed:
         call(served.stub("operators/ada"), "One", "raise")

@@ -59,7 +59,6 @@ OF_ITS_OWN = {
 }
 """What programs do to themselves, by their own number too."""
 
-
 FILES = [
     *("/", "/bin/busybox", "/etc/passwd", "/etc/hosts", "/workspace", "/tmp", "/run/stockade"),
     *("/opt/stockade", "/opt/stockade/lib/ld.so", "/opt/stockade/app/__main__.pyc", "/dev", "/dev/shm", "/dev/null"),
@@ -140,7 +139,7 @@ class Holder:
     """A program in the first sandbox that locks and watches all that the other can open, too: `held`, what it got."""
 
     def __init__(self, pair: Pair) -> None:
-        self._input: SimpleQueue[pb.ExecRequest] = SimpleQueue()
+        self._input: SimpleQueue[pb.ExecRequest | None] = SimpleQueue()
         command = {"args": (*PYTHON, "-c", HOLD, *FILES)}
         self._input.put(pb.ExecRequest(start={"sandbox": pair.one, "command": command}))
         self._call = pair.ada.execs.Exec(iter(self._input.get, None))
@@ -150,6 +149,11 @@ class Holder:
         """Which files something was done with since it was last asked."""
         self._input.put(pb.ExecRequest(input={"stdin": b"\n"}))
         return self._says()
+
+    def end(self) -> None:
+        """Let go of everything."""
+        self._input.put(None)
+        self._call.cancel()
 
     def _says(self) -> list[str]:
         return list(json.loads(next(event.stdout.data for event in self._call if event.HasField("stdout"))))
@@ -186,8 +190,10 @@ def test_programs_move_themselves(pair: Pair) -> None:
 
 def test_no_file_tells_of_another_sandbox(pair: Pair) -> None:
     holder = Holder(pair)
+    assert set(holder.held) >= KEPT
     assert set(pair.python(pair.other, MEET, *FILES)) <= SHARED[pair.tier]
     assert set(holder.seen()) <= SHARED[pair.tier]
     # The same from within the one shows that there was something to find.
     assert set(pair.python(pair.one, MEET, *FILES)) >= KEPT
     assert set(holder.seen()) >= KEPT
+    holder.end()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -31,7 +31,7 @@ from stockade.sandbox.v1 import (
     sandbox_service_pb2,
     sandbox_service_pb2_grpc,
 )
-from stockade_cli.stack.record import StackRecord
+from stockade_cli.stack.record import Lock, StackRecord
 
 from support import otlp
 from support.authority import Authority
@@ -39,7 +39,8 @@ from support.mesh_client import NODE, standard, ways
 from support.mesh_network import Host, network
 from support.mesh_sidecar import PORT, Sidecar, spiffe
 from support.mesh_stores import Stores, stores
-from support.stack import STOCKADE, Stack, placed_stack, short_directory, world
+from support.release import SUPERVISOR, TODAY, Release
+from support.stack import Stack, placed_stack, short_directory, world
 
 NODES = ("a", "b", "c")
 OPERATOR = "operator/ana"
@@ -79,16 +80,30 @@ class Node:
         """Where callers with a certificate reach it: its sidecar, and its sandbox service itself."""
         return {f"{self.name}-sidecar": (self.host.address, PORT), f"{self.name}-port": (self.host.address, OWN_PORT)}
 
-    def migrate(self, program: str) -> None:
-        """Make the tables that all nodes share."""
-        command = self.host.inside(STOCKADE.with_name(program), "migrate")
-        subprocess.run(command, env=os.environ | self.stack.environment, check=True, stdout=subprocess.DEVNULL)
+    def migrate(self, program: str, *words: str, by: Release = TODAY) -> str:
+        """Take the tables that all nodes share to a release's newest version, or as `words` say; what it said."""
+        command = self.host.inside(by.program.with_name(program), "migrate", *words)
+        done = subprocess.run(
+            command, env=os.environ | self.stack.environment, check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout
 
     def start(self) -> None:
         """The stack and the sidecar, up and serving."""
         done = self.stack.stockade("up")
         assert done.returncode == 0, done.stderr
         self.sidecar.start()
+
+    def replace(self, release: Release) -> None:
+        """End the stack in order, as systemd does, and start it as that release; its sandboxes go on."""
+        holder = Lock(self.stack.run_dir).holder()
+        assert holder is not None
+        os.kill(holder, signal.SIGTERM)
+        wait_for(lambda: Lock(self.stack.run_dir).holder() is None, 60, f"the stack of {self.name} has ended")
+        environment = {**self.stack.environment, SUPERVISOR: str(release.supervisor)}
+        self.stack = replace(self.stack, program=release.program, environment=environment)
+        done = self.stack.stockade("up")
+        assert done.returncode == 0, done.stderr
 
     def die(self) -> None:
         """The host loses its network and its power at once; its sandboxes' containers are left to be found again."""
@@ -168,11 +183,11 @@ class Mesh:
             return int(sandbox_service_pb2_grpc.SandboxServiceStub(channel).GetSandbox(request).sandbox.state)
 
     def node_state(self, node: str) -> int:
-        """What the fleet has of a node."""
+        """What the fleet has of a node; 0 while it is none of it."""
         with standard(self.target) as channel:
             service = node_service_pb2_grpc.NodeServiceStub(channel)
             nodes = service.ListNodes(node_service_pb2.ListNodesRequest()).nodes
-        return int(next(each.state for each in nodes if each.name == node))
+        return next((int(each.state) for each in nodes if each.name == node), 0)
 
     def delete(self, sandboxes: Iterable[sandbox_pb2.Sandbox]) -> None:
         """End sandboxes, each on its node."""

@@ -108,6 +108,11 @@ class Load:
             longest = max(longest, *(after - before for before, after in itertools.pairwise([since, *ends, until])))
         return longest
 
+    def gap(self, since: float, until: float) -> float:
+        """The longest that nobody had a success between two moments, in seconds."""
+        ends = sorted(call.ended for call in self.calls if not call.failed and since < call.ended < until)
+        return max(after - before for before, after in itertools.pairwise([since, *ends, until]))
+
     def done(self, call: Call) -> None:
         """Take a call in."""
         with self._lock:

@@ -41,6 +41,8 @@ class Stack:
     outside: Outside = field(repr=False)
     prefix: Sequence[str] = ()
     """A command that runs the command elsewhere."""
+    program: Path = STOCKADE
+    """The command."""
 
     @property
     def origin(self) -> origins.Origin:
@@ -56,7 +58,7 @@ class Stack:
         """Run the command against this stack, to its end."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [*self.prefix, STOCKADE, *words],
+            [*self.prefix, self.program, *words],
             input=data,
             check=False,
             capture_output=True,
@@ -68,7 +70,9 @@ class Stack:
     def begin(self, *words: str) -> "subprocess.Popen[str]":
         """Begin the command and leave it running; its standard output can be read."""
         environment = os.environ | self.environment
-        return subprocess.Popen([*self.prefix, STOCKADE, *words], env=environment, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [*self.prefix, self.program, *words], env=environment, stdout=subprocess.PIPE, text=True
+        )
 
     @contextmanager
     def sandbox(self, agent: str, agent_type: str = "test-generator", **options: str) -> Iterator[str]:

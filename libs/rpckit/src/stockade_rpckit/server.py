@@ -167,7 +167,7 @@ async def _listen(
     for served in wiring.served:
         served.add(served.handler, taking)
     names = [served.service for served in wiring.served] + [reflection.SERVICE_NAME, "grpc.health.v1.Health"]
-    reflection.enable_server_reflection(names, taking, descriptor_pool.Default())
+    reflection.enable_server_reflection(names, server, descriptor_pool.Default())
     listener.bind(server)
     await server.start()
     listener.open_to_directory()

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from stockade.sandbox.v1.node_service_pb2 import NODE_STATE_READY
 
 from support.gate import needs_envoy
 from support.mesh import MIGRATING, Mesh, wait_for
 from support.mesh_load import AGENT, DOMAIN, Load, Work, create, decide, load, put, read
-from support.mesh_outages import wait_for_ready
 from support.mesh_record import auditors_of, intact, verified
 from support.release import TODAY, Release, parent_of_last_change, release
 
@@ -81,7 +81,7 @@ def replaced(mesh: Mesh, by: Release) -> None:
     """One node after another."""
     for name, node in mesh.nodes.items():
         node.replace(by)
-        wait_for_ready(mesh, name)
+        wait_for(lambda name=name: mesh.node_state(name) == NODE_STATE_READY, 90, f"{name} is ready")
 
 
 def held_in_the_record(mesh: Mesh, decisions: Load) -> None:

@@ -39,12 +39,6 @@ def release(commit: str) -> Iterator[Release]:
         yield Release(program, supervisor)
 
 
-def parent_of_last_change(*paths: str) -> str:
-    """The commit before the one that changed these files last; where this clone does not reach so far, no commit."""
-    listed = subprocess.run(["git", "rev-list", "-1", "HEAD", "--", *paths], cwd=ROOT, capture_output=True, text=True)
-    return f"{listed.stdout.strip()}^"
-
-
 def _take_out(commit: str, place: Path) -> None:
     archived = subprocess.run(["git", "archive", commit, *_PARTS], cwd=ROOT, capture_output=True)
     if archived.returncode:

@@ -1,26 +1,45 @@
 """The record of three replicas: what was acknowledged is in it, one head covers it, and a log taken away is missed."""
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
+from stockade.audit.v1 import fleet_service_pb2, fleet_service_pb2_grpc
 from stockade.audit.v1 import integrity_service_pb2 as integrity
 
+from support import memory
 from support.auditd import Auditd
 from support.gate import needs_envoy
 from support.mesh import Mesh, wait_for
 from support.mesh_load import decide, load
-from support.mesh_record import Reports, auditors_of, intact, verified
 from support.postgres import programs
 
 pytestmark = [pytest.mark.docker, pytest.mark.gate, needs_envoy]
+Reports = list[fleet_service_pb2.VerifyFleetResponse]
 
 
 @pytest.fixture
 def auditors(mesh: Mesh) -> Iterator[Auditd]:
-    with auditors_of(mesh) as daemon:
+    """A daemon on a machine of the auditors, which signs the fleet's head."""
+    with tempfile.TemporaryDirectory(prefix="aud-", dir=memory.place()) as directory:
+        settings = {"NODE": "auditors", "FLEET": mesh.stores.postgres_url("record")}
+        daemon = Auditd(Path(directory), settings, prefix=mesh.auditors.inside()).start()
         yield daemon
+        daemon.stop()
+
+
+def verified(auditors: Auditd) -> Reports:
+    stub = fleet_service_pb2_grpc.FleetServiceStub(auditors.channel("operators/ada"))
+    return list(stub.VerifyFleet(fleet_service_pb2.VerifyFleetRequest()))
+
+
+def intact(reports: Reports, mesh: Mesh) -> bool:
+    """Whether every node's log of decisions is under the fleet's head, and nothing is wrong."""
+    covered = {report.node for report in reports if report.journal.startswith("policy-") and report.size}
+    return covered == set(mesh.nodes) and all(report.verdict == integrity.VERDICT_INTACT for report in reports)
 
 
 def test_one_head_over_what_three_replicas_acknowledged(mesh: Mesh, auditors: Auditd) -> None:

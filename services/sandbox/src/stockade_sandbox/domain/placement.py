@@ -34,17 +34,18 @@ MOST_BEHIND_SECONDS = SILENT_SECONDS + CONFIRM_SECONDS + 2 * BEAT_SECONDS
 
 
 def has_room(cordoned: bool, living: int, limit: int) -> bool:
-    """Whether a node, of so many living ones, takes one more sandbox: what `held_node` lets pass."""
+    """Whether a node, of so many living ones, takes one more sandbox."""
     return not cordoned and living < limit
 
 
 def held_node(node: str, cordoned: bool, living: int, limit: int) -> None:
     """Refuse one more sandbox where the node, of so many living ones, takes none. Another node may. Raises NodeFull."""
+    if has_room(cordoned, living, limit):
+        return
     if cordoned:
         raise NodeFull(node, "cordoned", "it is cordoned; another node may take this one")
-    if living >= limit:
-        detail = f"it has {living}, which is its limit; another node may take this one, or wait until one ends"
-        raise NodeFull(node, "sandboxes", detail)
+    detail = f"it has {living}, which is its limit; another node may take this one, or wait until one ends"
+    raise NodeFull(node, "sandboxes", detail)
 
 
 def held_quota(owner: str, living: int, limit: int) -> None:

@@ -144,7 +144,7 @@ def parse(head: bytes) -> tuple[str, Headers]:
     Envoy alone asks, which writes "name: value" with names in lower case. Raises ValueError for what it never writes.
     """
     line, *rest = head.decode("utf-8", "replace").split("\r\n")
-    return line, dict([header.split(": ", 1) for header in rest])
+    return line, dict(header.split(": ", 1) for header in rest)
 
 
 def response(status: int, headers: Headers, body: bytes) -> bytes:
@@ -183,9 +183,10 @@ def _request(headers: Headers, door: Door, longest: int) -> Request:
 
 def _allowed(decision: Decision) -> bytes:
     host = decision.canonical_host
-    if ":" in host:  # Envoy connects to what it reads here: the last group of a bare IPv6 address would be a port to it
-        host = f"[{host}]"
-    return (
-        f"HTTP/1.1 200 OK\r\nx-stockade-decision: {decision.decision_id}\r\nx-stockade-host: {host}\r\n"
-        f"x-stockade-port: {decision.port}\r\ncontent-length: 0\r\n\r\n"
-    ).encode()
+    headers = {
+        "x-stockade-decision": decision.decision_id,
+        # Envoy connects to what it reads here: the last group of a bare IPv6 address would be a port to it.
+        "x-stockade-host": f"[{host}]" if ":" in host else host,
+        "x-stockade-port": str(decision.port),
+    }
+    return response(200, headers, b"")

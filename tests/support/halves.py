@@ -1,7 +1,7 @@
 """The suite in two halves that run side by side, since each waits for half of its time.
 
-What needs the machine (the engine, the gate, whole stacks, hosts of a mesh) is one half and keeps its order in one
-process; all other files are handed out one by one to whichever process is free.
+What needs the machine (the engine, the gate, whole stacks, hosts of a mesh, loop devices) is one half and keeps its
+order in one process; all other files are handed out one by one to whichever process is free.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 _MACHINE = (
     "tests/conformance/",
+    "tests/contract/sandbox/test_disks.py",  # a loop device that it lets go of is the next stack's
     "tests/e2e/",
     "tests/integration/cli/",
     "tests/integration/clients/",

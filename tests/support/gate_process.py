@@ -16,6 +16,7 @@ import grpc
 import yaml
 from stockade.networkpolicy.v1 import gate_service_pb2 as pb
 from stockade.networkpolicy.v1 import gate_service_pb2_grpc, policy_pb2, policy_service_pb2
+from stockade_cli.stack.process import favour
 
 from support.gate import ENVOY
 from support.policy_service import PolicyService, policy_service
@@ -44,6 +45,7 @@ class GateProcess:
         self.edit(configuration)
         (self.run_dir / "gate" / "envoy.yaml").write_text(yaml.safe_dump(configuration))
         self.envoy = subprocess.Popen(json.loads(self._printed("envoy")), stderr=subprocess.DEVNULL)
+        favour(self.envoy.pid)
         self.wait_ready()
 
     def kill_envoy(self) -> None:

@@ -22,6 +22,7 @@ from stockade.networkpolicy.v1 import (
     limit_service_pb2_grpc,
     policy_service_pb2_grpc,
 )
+from stockade_cli.stack.process import favour
 
 from support import memory
 from support.journals import leaves
@@ -58,20 +59,22 @@ class PolicyService:
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=20)
 
     def spawn(self, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
-        """The bare process, whatever comes of it."""
+        """The bare process, whatever comes of it; put before others as a stack puts its own."""
         environment = {
             "STOCKADE_POLICY_RUN_DIR": str(self.run_dir),
             "STOCKADE_POLICY_STATE_DIR": str(self.state_dir),
             "STOCKADE_POLICY_SLOT": self._slot,
             **{f"STOCKADE_POLICY_{name.upper()}": value for name, value in self._settings.items()},
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "stockade_network_policy"],
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             text=True,
         )
+        favour(process.pid)
+        return process
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ends the process, and every channel to it."""

@@ -142,7 +142,7 @@ class Process:
             start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's to hear, not theirs
         )
         self.pid = self._child.pid
-        _favour(self.pid)
+        favour(self.pid)
         self._enter(State.STARTING)
         self._output = asyncio.create_task(self._copy_output(self._child))
         if self._stopping:
@@ -180,7 +180,7 @@ class Process:
             self._child.send_signal(number)
 
 
-def _favour(pid: int) -> None:
+def favour(pid: int) -> None:
     """Put it before the sandboxes, as far as this host lets us; its threads and children follow."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
